@@ -1,0 +1,1 @@
+"""Values that everything else speaks of: frozen, validated, free of side effects."""

@@ -1,0 +1,95 @@
+"""What the agent is told of an application: its telemetry, repository, release target and what may be done to it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from selfbuild.domain.base import ApplicationName, TenantId, Value
+
+
+class Mode(StrEnum):
+    """How far the agent may go with an application."""
+
+    OBSERVE = "observe"
+    """Find and rank; change nothing."""
+    AUTO = "auto"
+    """Carry improvements through to a judged release."""
+
+
+class TelemetryConfig(Value):
+    """Where the application's metrics and logs are, under which names."""
+
+    namespace: str = "MeetMind/MCPUIHub"
+    log_group: str
+    latency_metric: str = "ResponseLatency"
+    """Unit Milliseconds."""
+    requests_metric: str = "Requests"
+    errors_metric: str = "Errors"
+    component_dimension: str = "component"
+    tenant_dimension: str = "tenant_id"
+    release_dimension: str = "release"
+    """Metrics are also published by (component, release): that is how a canary is told from its baseline."""
+
+
+class RepositoryConfig(Value):
+    """The application's source."""
+
+    url: str
+    """Any git remote, or the path of a bare repository on this machine."""
+    branch: str = "main"
+    allowed_paths: tuple[str, ...] = ("**/*.py",)
+    """Globs of the files that may be changed."""
+    denied_paths: tuple[str, ...] = (
+        "tests/**",
+        "**/test_*.py",
+        "**/conftest.py",
+        "**/migrations/**",
+        "**/auth*",
+    )
+    """Globs that are never changed, whatever `allowed_paths` says."""
+    test_command: tuple[str, ...] = ("python", "-m", "pytest", "-q")
+    """Run in the repository root inside the sandbox; a leading `python` is replaced by `python`'s setting."""
+    python: str | None = None
+    """Interpreter of the application's environment; None = the agent's own."""
+
+
+class ProcessTarget(Value):
+    """Release target `process`: the supervisor holds the listening socket and runs N workers."""
+
+    control_url: str
+    """Base URL of the supervisor's control interface, on loopback."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    canary_workers: Annotated[int, Field(ge=1, le=63)] = 1
+    """So many of the workers serve the canary while it is on trial."""
+
+    @model_validator(mode="after")
+    def _canary_leaves_a_baseline(self) -> "ProcessTarget":
+        if self.canary_workers >= self.workers:
+            raise ValueError("canary_workers must be smaller than workers: the baseline needs at least one")
+        return self
+
+
+class RecipePolicy(Value):
+    """What an offline recipe may assume about the application's intent. Without an entry it refuses."""
+
+    missing_key_defaults: dict[str, str] = {}
+    """Key of a mapping -> the string that stands for "not given"."""
+
+
+class Application(Value):
+    """One watched service of one tenant."""
+
+    tenant_id: TenantId
+    name: ApplicationName
+    mode: Mode = Mode.OBSERVE
+    telemetry: TelemetryConfig
+    repository: RepositoryConfig
+    release: ProcessTarget
+    recipes: RecipePolicy = RecipePolicy()
+    description: Annotated[str, StringConstraints(max_length=500)] = ""
+
+    @property
+    def key(self) -> str:
+        """`tenant/name`, unique in a deployment."""
+        return f"{self.tenant_id}/{self.name}"

@@ -1,0 +1,82 @@
+"""Insights, the evidence they rest on, and the opportunities made of them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from selfbuild.domain.base import AwareDatetime, CodeLocation, Value
+
+
+class InsightType(StrEnum):
+    """What kind of deviation an insight shows."""
+
+    PERFORMANCE_DEGRADATION = "performance_degradation"
+    ERROR_PATTERN = "error_pattern"
+    OPTIMIZATION_OPPORTUNITY = "optimization_opportunity"
+    RESOURCE_EXHAUSTION = "resource_exhaustion"
+    THROUGHPUT_DROP = "throughput_drop"
+
+
+class Severity(StrEnum):
+    """How bad it is for users."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Evidence(Value):
+    """The numbers behind an insight."""
+
+    window_start: AwareDatetime
+    window_end: AwareDatetime
+    baseline_start: AwareDatetime
+    numbers: dict[str, float]
+    """Each with its unit in the name: p95_ms, baseline_p95_ms, error_ratio, requests, z."""
+    samples: tuple[str, ...] = ()
+    """Log samples, masked and cut; data, never instructions."""
+
+
+class Insight(Value):
+    """A deviation shown by telemetry, with its evidence and confidence."""
+
+    insight_id: str
+    insight_type: InsightType
+    severity: Severity
+    component: str
+    tenants: tuple[str, ...] = ()
+    fingerprint: str
+    """The same deviation found again has the same fingerprint."""
+    description: str
+    recommended_action: str
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    location: CodeLocation | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    evidence: Evidence
+
+
+class Opportunity(Value):
+    """An insight judged worth a change."""
+
+    insight: Insight
+    impact_score: Annotated[float, Field(ge=0)]
+    factors: dict[str, float]
+    """Every factor of the score by name."""
+    risk: Annotated[float, Field(ge=0, le=1)]
+
+    @property
+    def opportunity_id(self) -> str:
+        return self.insight.insight_id
+
+
+class Analysis(Value):
+    """What one window showed."""
+
+    insights: tuple[Insight, ...]
+    opportunities: tuple[Opportunity, ...]
+    """Worst problem first."""
+    notes: tuple[str, ...] = ()
+    """What could not be said, and why."""

@@ -1,0 +1,147 @@
+"""Patches as search/replace edits, what a generator answers, and what the gate says of it."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from selfbuild.domain.base import ArtifactRef, Value, Verdict
+from selfbuild.domain.insights import Opportunity
+
+
+class Edit(Value):
+    """Replace the only occurrence of `search` in the original text of `path` by `replace`."""
+
+    path: str
+    search: str
+    replace: str
+
+
+class Patch(Value):
+    """A proposed source change: all edits or none."""
+
+    summary: Annotated[str, StringConstraints(max_length=2000)]
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1, max_length=20)]
+
+
+class ExpectedEffect(Value):
+    """What must be seen in production if the patch does what it claims, so that monitoring can falsify it."""
+
+    component: str
+    kind: str
+    """`errors_gone` or `latency_down`."""
+
+
+class SourceFile(Value):
+    """A file shown to a generator."""
+
+    path: str
+    text: str
+
+
+class PatchRequest(Value):
+    """What a generator is asked: one opportunity, the code that may change, feedback on earlier answers."""
+
+    opportunity: Opportunity
+    files: tuple[SourceFile, ...]
+    """The only files that may be changed."""
+    target_symbols: dict[str, tuple[str, ...]] = {}
+    """Path -> functions and classes that may be changed; a path without an entry may change anywhere."""
+    missing_key_defaults: dict[str, str] = {}
+    feedback: tuple[str, ...] = ()
+    """Machine-made reasons why earlier answers were refused, oldest first."""
+
+
+class Usage(Value):
+    """What a model call cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Proposal(Value):
+    """What a generator answered. A refusal is a value with its reason."""
+
+    provider: str
+    patch: Patch | None
+    refusal: str | None = None
+    model: str | None = None
+    """The model, or the recipe's name."""
+    request_id: str | None = None
+    stop_reason: str | None = None
+    usage: Usage = Usage()
+
+
+class CheckName(StrEnum):
+    """The checks of the gate, in their order."""
+
+    FORMAT = "format"
+    PATH = "path"
+    SCOPE = "scope"
+    SIZE = "size"
+    UNICODE = "unicode"
+    APPLY = "apply"
+    CODE = "code"
+    SYNTAX = "syntax"
+    IMPORTS = "imports"
+    LINT = "lint"
+    TYPES = "types"
+    SECURITY = "security"
+    TESTS = "tests"
+
+
+class CheckVerdict(StrEnum):
+    """A missing tool is skipped, never passed."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class CheckResult(Value):
+    """One check of the gate."""
+
+    name: str
+    verdict: CheckVerdict
+    tool: str
+    """Tool and version, for example `ruff 0.17.6`."""
+    duration_ms: float
+    place: str | None = None
+    """Where it failed: `path:line` or the edit's index."""
+    remedy: str | None = None
+    """What would make it pass, at most 2,000 characters."""
+    findings: tuple[str, ...] = ()
+
+
+class GateReport(Value):
+    """What the gate says of a patch."""
+
+    verdict: Verdict
+    checks: tuple[CheckResult, ...]
+    quality_score: Annotated[float, Field(ge=0, le=1)]
+    """Weighted share of the checks passed; skipped ones count as not passed."""
+    reason_class: str | None = None
+    """The failing check's name; None when accepted."""
+    message: str = ""
+    """For people and for the generator: `Validation failed: Syntax error on line 42`."""
+    diff: str = ""
+    """Unified diff, computed by the gate from old and new text."""
+    changed_lines: int = 0
+    files: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict is Verdict.PASS
+
+
+class StoredPatch(Value):
+    """A patch kept as an artifact, with what is needed to speak of it."""
+
+    ref: ArtifactRef
+    """The Patch as JSON; the digest is the patch's fingerprint."""
+    summary: str
+    provider: str
+    model: str | None = None
+    files: tuple[str, ...]
+    expected_effect: ExpectedEffect
