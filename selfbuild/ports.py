@@ -13,7 +13,7 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.base import ArtifactRef, Value
 from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
-from selfbuild.domain.patches import Patch, PatchRequest, Proposal, SourceFile
+from selfbuild.domain.patches import GateReport, Patch, PatchRequest, Proposal, SourceFile
 from selfbuild.domain.releases import Release, ReleaseState, TargetStatus
 from selfbuild.domain.telemetry import Bucket, TelemetryWindow
 
@@ -40,8 +40,13 @@ class TelemetrySource(Protocol):
         """
         ...
 
-    def latency_p95_ms(self, application: Application, *, start: datetime, end: datetime) -> dict[str, float]:
-        """The 95th percentile of each component's latency over the whole of `[start, end)`, without those that had none."""
+    def latency_p95_ms(
+        self, application: Application, *, release: str, start: datetime, end: datetime
+    ) -> dict[str, float]:
+        """The 95th percentile of each component's latency as `release` (a value of the release dimension) served it.
+
+        Over the whole of `[start, end)`; components without a sample are left out.
+        """
         ...
 
     def arms(
@@ -152,6 +157,27 @@ class Sandbox(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """All that a patch must pass before it may be deployed."""
+
+    async def validate(
+        self,
+        *,
+        patch: Patch,
+        base_tree: Path,
+        application: Application,
+        shown_files: Sequence[str],
+        target_symbols: Mapping[str, Sequence[str]],
+        quality_threshold: float,
+    ) -> GateReport:
+        """Every check, cheap to dear. A refusal is a value with check, place and remedy.
+
+        Raises:
+            Unreachable: the sandbox did not start. That is never a verdict on the patch.
+        """
+        ...
+
+
 class Repository(Protocol):
     """The application's git repository, reached as a remote."""
 
@@ -193,10 +219,14 @@ class Repository(Protocol):
         """Sha of the release commit with that `Release-Id` trailer on the branch, if there is one."""
         ...
 
+    async def contains(self, application: Application, *, commit: str, tip: str) -> bool:
+        """Whether `commit` is `tip` or one of its ancestors. False where either is unknown."""
+        ...
+
     async def revert(
         self, application: Application, *, release_id: str, subject: str, trailers: Mapping[str, str]
     ) -> str | None:
-        """Revert the release commit on the branch and push; the revert commit's sha. None when there is no release commit.
+        """Revert the release commit on the branch and push; the revert commit's sha, None without a release commit.
 
         Safe to run twice: a commit with the trailer `Reverts-Release: release_id` is returned as it is.
         Retries by itself when people push meanwhile.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from selfbuild.domain.base import ArtifactRef, Value, Verdict
+from selfbuild.domain.base import ArtifactRef, Value, Verdict, digest_of
 from selfbuild.domain.insights import Opportunity
 
 
@@ -22,6 +22,11 @@ class Patch(Value):
 
     summary: Annotated[str, StringConstraints(max_length=2000)]
     edits: Annotated[tuple[Edit, ...], Field(min_length=1, max_length=20)]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the edits alone, in any order."""
+        return digest_of(*sorted(digest_of(edit.path, edit.search, edit.replace) for edit in self.edits))
 
 
 class ExpectedEffect(Value):
@@ -139,7 +144,9 @@ class StoredPatch(Value):
     """A patch kept as an artifact, with what is needed to speak of it."""
 
     ref: ArtifactRef
-    """The Patch as JSON; the digest is the patch's fingerprint."""
+    """The Patch as JSON."""
+    fingerprint: str
+    """Digest of the edits alone: the same change under other words is the same patch."""
     summary: str
     provider: str
     model: str | None = None

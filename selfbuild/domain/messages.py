@@ -1,0 +1,15 @@
+"""What people and the API say to workflows, beside the request that starts a cycle."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from selfbuild.domain.base import Value
+
+
+class RollbackRequest(Value):
+    """Input of the workflow RollbackRelease."""
+
+    release_id: str
+    reason: Annotated[str, StringConstraints(max_length=2000)]
+    requested_by: str

@@ -1,0 +1,193 @@
+"""Composition root of the worker: settings → adapters → activities → one Temporal worker a queue. No decisions.
+
+`python worker.py` serves all queues; `python worker.py --queues deploy` serves some, so that credentials can be split.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
+from selfbuild.adapters.gate_runner import GateRunner
+from selfbuild.adapters.process_release import ProcessRelease
+from selfbuild.adapters.recipe_generator import RecipeGenerator
+from selfbuild.adapters.sandbox import find_sandbox
+from selfbuild.adapters.store import SqlStore
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+)
+from temporalio.worker import Worker
+
+from activities.analysis import AnalysisActivities
+from activities.boundary import Boundary
+from activities.deployment import DeploymentActivities
+from activities.generation import GenerationActivities
+from activities.records import RecordActivities
+from activities.telemetry import TelemetryActivities
+from activities.validation import ValidationActivities
+from selfbuild.adapters.anthropic_generator import AnthropicGenerator
+from selfbuild.adapters.artifacts import FolderArtifacts
+from selfbuild.adapters.git_repository import GitRepository
+from selfbuild.adapters.scripted_generator import ScriptedGenerator
+from selfbuild.domain.errors import Misconfigured, SelfBuildError
+from selfbuild.leave import leave
+from selfbuild.log import configure
+from selfbuild.ports import PatchGenerator
+from selfbuild.settings import Settings
+from selfbuild.temporal import connect, prepare_namespace
+from workflows import steps
+from workflows.improvement import Improvement
+from workflows.improvement_cycle import ImprovementCycle
+from workflows.release_reconciler import ReleaseReconciler
+from workflows.rollback_release import RollbackRelease
+
+WORKFLOWS = (ImprovementCycle, Improvement, RollbackRelease, ReleaseReconciler)
+GRACEFUL_SHUTDOWN = timedelta(seconds=30)
+RECONCILE_EVERY = timedelta(minutes=10)
+
+log = structlog.get_logger()
+
+
+async def build_activities(
+    settings: Settings, client: Client, stack: AsyncExitStack
+) -> dict[str, list[Callable[..., Any]]]:
+    """The activities of each queue, over the adapters that the settings ask for."""
+    state = settings.state_dir
+    artifacts = FolderArtifacts(state / "artifacts")
+    records = SqlStore(settings.store_url)
+    await records.open()
+    stack.push_async_callback(records.close)
+    repository = GitRepository(state / "repositories")
+    telemetry = TelemetryActivities(_telemetry_source(settings), artifacts)
+    analysis = AnalysisActivities(artifacts)
+    generation = GenerationActivities(_generators(settings), repository, records, artifacts)
+    sandbox = find_sandbox(allow_unsafe=settings.sandbox == "unsafe-local")
+    validation = ValidationActivities(GateRunner(sandbox, python=Path(sys.executable)), repository, artifacts)
+    deployment = DeploymentActivities(
+        repository, ProcessRelease(), records, artifacts, releases_root=state / "releases"
+    )
+    recording = RecordActivities(records, client)
+    return {
+        steps.CYCLE_QUEUE: [
+            recording.record_cycle,
+            recording.record_improvement,
+            recording.find_release,
+            recording.find_orphaned_releases,
+        ],
+        steps.AWS_QUEUE: [telemetry.collect_telemetry, telemetry.freeze_baseline, telemetry.monitor],
+        steps.LLM_QUEUE: [generation.generate],
+        steps.SANDBOX_QUEUE: [analysis.analyze, validation.validate],
+        steps.DEPLOY_QUEUE: [deployment.read_head, deployment.deploy, deployment.promote, deployment.rollback],
+    }
+
+
+def _telemetry_source(settings: Settings) -> CloudWatchSource:
+    clients = {
+        name: make_client(name, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        for name in ("cloudwatch", "logs")
+    }
+    return CloudWatchSource(clients["cloudwatch"], clients["logs"], clock=lambda: datetime.now(UTC))
+
+
+def _generators(settings: Settings) -> dict[str, PatchGenerator]:
+    """The providers that can be asked here; a missing key is reported by the step that wants it."""
+    generators: dict[str, PatchGenerator] = {"recipes": RecipeGenerator()}
+    if settings.anthropic_api_key is not None:
+        generators["anthropic"] = AnthropicGenerator(
+            api_key=settings.anthropic_api_key.get_secret_value(),
+            base_url=settings.anthropic_base_url.get_secret_value() if settings.anthropic_base_url else None,
+            max_tokens=settings.llm_max_tokens,
+            **({"model": settings.llm_model} if settings.llm_model else {}),
+        )
+    if settings.scripted_answers is not None:
+        generators["scripted"] = ScriptedGenerator(settings.scripted_answers)
+    return generators
+
+
+def _workers(client: Client, activities: dict[str, list[Callable[..., Any]]], queues: Sequence[str]) -> list[Worker]:
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=WORKFLOWS if queue == steps.CYCLE_QUEUE else (),
+            activities=activities[queue],
+            interceptors=[Boundary()],
+            graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+            max_heartbeat_throttle_interval=timedelta(seconds=5),
+        )
+        for queue in queues
+    ]
+
+
+async def _schedule_reconciler(client: Client) -> None:
+    """Every ten minutes; safe to ask for by every worker that starts."""
+    try:
+        await client.create_schedule(
+            "release-reconciler",
+            Schedule(
+                action=ScheduleActionStartWorkflow(
+                    "ReleaseReconciler", id="reconcile-releases", task_queue=steps.CYCLE_QUEUE
+                ),
+                spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=RECONCILE_EVERY)]),
+                policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=10)),
+            ),
+        )
+    except ScheduleAlreadyRunningError:
+        return
+
+
+async def serve(settings: Settings, queues: Sequence[str]) -> None:
+    """Run until SIGTERM or SIGINT, then let running activities finish."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await prepare_namespace(settings.temporal_address, settings.temporal_namespace)
+    client = await connect(settings.temporal_address, settings.temporal_namespace)
+    async with AsyncExitStack() as stack:
+        activities = await build_activities(settings, client, stack)
+        for worker in _workers(client, activities, queues):
+            await stack.enter_async_context(worker)
+        if steps.CYCLE_QUEUE in queues:
+            await _schedule_reconciler(client)
+        log.info("worker.started", queues=list(queues), namespace=settings.temporal_namespace)
+        await stopping.wait()
+        log.info("worker.stopping")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and serve. Exit status 0 after a clean stop, 2 for a wrong command or setting."""
+    parser = argparse.ArgumentParser(prog="worker.py", description=__doc__)
+    parser.add_argument("--queues", default=",".join(steps.QUEUES), help="comma-separated; default: all")
+    queues = [queue for queue in parser.parse_args(arguments).queues.split(",") if queue]
+    unknown = sorted(set(queues) - set(steps.QUEUES))
+    if unknown or not queues:
+        parser.error(f"unknown queues {unknown}: choose from {', '.join(steps.QUEUES)}")
+    try:
+        settings = Settings.load()
+        configure(settings.log_level, settings.log_format)
+        asyncio.run(serve(settings, queues))
+    except Misconfigured as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except SelfBuildError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 7
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,1 @@
+"""Deterministic orchestration only: what happens in which order, and what follows when a step fails."""
