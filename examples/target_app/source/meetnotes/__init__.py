@@ -1,0 +1,1 @@
+"""Topics, actions and summaries of meetings."""
