@@ -1,0 +1,180 @@
+"""One whole cycle on the example application, told as it happens. Everything in it is real but the users."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from selfbuild.domain.cycles import CycleReport, ImprovementReport, ImprovementStatus
+from selfbuild.embedded.children import free_ports
+from selfbuild.embedded.stack import APPLICATION, REPOSITORY_ROOT, TENANT, Plan, Ports, Stack, new_api_key
+from selfbuild.embedded.tell import Teller
+
+BASELINE_S = 25
+"""Small meetings: what is normal."""
+WINDOW_S = 25
+"""Meetings that have grown: what is analysed."""
+PERIOD_S = 5
+MONITORING_S = 45
+CYCLE_TIMEOUT_S = 600
+BAD_ANSWER = REPOSITORY_ROOT / "examples" / "bad_patch" / "answer.json"
+
+TIMING = {
+    "SELFBUILD_CLOUDWATCH_METRICS_PERIOD": str(PERIOD_S),
+    "SELFBUILD_ANALYSIS_WINDOW_SECONDS": str(WINDOW_S),
+    "SELFBUILD_BASELINE_WINDOW_SECONDS": str(BASELINE_S),
+    "SELFBUILD_JUDGE_PERIOD_SECONDS": str(PERIOD_S),
+    "SELFBUILD_MONITORING_CHECK_INTERVAL_SECONDS": str(PERIOD_S),
+    "SELFBUILD_MONITORING_DURATION_SECONDS": str(MONITORING_S),
+    "SELFBUILD_ENABLE_AUTONOMOUS_IMPROVEMENTS": "true",
+}
+"""Sixty seconds and an hour in production; the same code."""
+
+
+@dataclass
+class Demo:
+    """One run of the demonstration."""
+
+    stack: Stack
+    teller: Teller
+    client: httpx2.Client
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def wait_for_traffic(self) -> None:
+        """Let the application serve small meetings, then grown ones, long enough to compare."""
+        self.teller.step(f"traffic: {BASELINE_S} s of small meetings, then {WINDOW_S} s of grown ones")
+        deadline = time.monotonic() + BASELINE_S + WINDOW_S + 2
+        while time.monotonic() < deadline:
+            time.sleep(min(10.0, max(0.1, deadline - time.monotonic())))
+            self.teller.line(_traffic(self.stack))
+
+    def start_cycle(self) -> str:
+        """Ask for a cycle as an agent would, over MCP."""
+        arguments = {"tenant_id": TENANT, "application": APPLICATION}
+        body = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "trigger_improvement_cycle", "arguments": arguments},
+        }
+        answer = self.client.post("/mcp", json=body).json()
+        if "error" in answer:
+            raise RuntimeError(f"trigger_improvement_cycle: {answer['error']}")
+        cycle_id: str = answer["result"]["structuredContent"]["cycle_id"]
+        self.teller.step(f"cycle {cycle_id}")
+        return cycle_id
+
+    def follow(self, cycle_id: str) -> CycleReport:
+        """Tell each change until the cycle has ended."""
+        deadline = time.monotonic() + CYCLE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            report = self.cycle(cycle_id)
+            for key, text in _progress(report):
+                if self.seen.get(key) != text:
+                    self.seen[key] = text
+                    self.teller.line(text)
+            if report.finished_at is not None:
+                return report
+            time.sleep(1)
+        raise TimeoutError(f"cycle {cycle_id} did not end within {CYCLE_TIMEOUT_S} s: see {self.stack.ui_url}")
+
+    def cycle(self, cycle_id: str) -> CycleReport:
+        """The cycle with the live state of its improvements."""
+        answer = self.client.get(f"/v1/cycles/{cycle_id}")
+        answer.raise_for_status()
+        return CycleReport.model_validate(answer.json())
+
+
+def run_demo(*, bad_patch: bool, keep: bool) -> int:
+    """Run it; 0 when the cycle ended as it should."""
+    began = time.monotonic()
+    state = REPOSITORY_ROOT / ".selfbuild" / "demo"
+    shutil.rmtree(state, ignore_errors=True)
+    teller = Teller()
+    key = new_api_key()
+    with _stack(state, key, bad_patch=bad_patch) as stack:
+        teller.step("started Temporal, a local AWS, the example application, a worker and the API")
+        teller.line(f"Temporal UI {stack.ui_url}  status {stack.api_url}/health  application {stack.application_url}")
+        with httpx2.Client(base_url=stack.api_url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
+            demo = Demo(stack, teller, client)
+            demo.wait_for_traffic()
+            report = demo.follow(demo.start_cycle())
+        teller.report(report, ui_url=stack.ui_url, api_url=stack.api_url)
+        teller.traffic(_load_statistics(stack))
+        teller.commits(_git_log(stack.repository))
+        good = _as_expected(report, bad_patch=bad_patch)
+        if keep:
+            teller.line("serving until Ctrl-C")
+            _wait_for_interrupt()
+    teller.step(f"{'done' if good else 'NOT as expected'} in {time.monotonic() - began:.0f} s; all processes ended")
+    return 0 if good else 1
+
+
+@contextmanager
+def _stack(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
+    settings = dict(TIMING)
+    if bad_patch:
+        settings |= {"SELFBUILD_LLM_PROVIDER": "scripted", "SELFBUILD_SCRIPTED_ANSWERS": str(BAD_ANSWER)}
+    load = ("--rate", "30", "--growth-after", str(BASELINE_S), "--errors-after", str(BASELINE_S), "--tenants", TENANT)
+    with Stack(Plan(state=state, ports=Ports(*free_ports(6)), settings=settings, load=load), key) as stack:
+        yield stack
+
+
+def _progress(report: CycleReport) -> Iterator[tuple[str, str]]:
+    yield "phase", f"{report.phase}"
+    for number, opportunity in enumerate(report.opportunities, start=1):
+        insight = opportunity.insight
+        yield f"o{number}", f"found #{number} [impact {opportunity.impact_score:.1f}] {insight.description}"
+    for each in report.improvements:
+        yield each.improvement_id, f"{each.opportunity.insight.component}: {each.status}{_detail(each)}"
+
+
+def _detail(report: ImprovementReport) -> str:
+    if report.status is ImprovementStatus.MONITORING and report.judgement is not None:
+        judgement = report.judgement
+        served = f"{judgement.canary_requests} canary / {judgement.baseline_requests} baseline requests"
+        return f" - {judgement.verdict}: {judgement.reason} ({served})"
+    return f" - {report.reason}" if report.reason else ""
+
+
+def _as_expected(report: CycleReport, *, bad_patch: bool) -> bool:
+    statuses = [each.status for each in report.improvements]
+    if bad_patch:
+        return report.outcome == "rolled_back" and ImprovementStatus.ROLLED_BACK in statuses
+    return report.outcome == "improved" and statuses.count(ImprovementStatus.KEPT) == 2
+
+
+def _load_statistics(stack: Stack) -> dict[str, Any]:
+    path = stack.plan.state / "load.json"
+    loaded: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return loaded
+
+
+def _traffic(stack: Stack) -> str:
+    statistics = _load_statistics(stack)
+    by_component = statistics.get("recent", {}).get("by_component", {})
+    parts = [
+        f"{name} p95 {each['p95_ms'] or 0:.0f} ms, {each['http_errors']}/{each['sent']} errors"
+        for name, each in sorted(by_component.items())
+    ]
+    return "  ".join(parts) or "no traffic yet"
+
+
+def _git_log(repository: Path) -> Sequence[str]:
+    command = ["git", "-C", str(repository), "log", "--format=%h %an %s%n%(trailers)", "main"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return
