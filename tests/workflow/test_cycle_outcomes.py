@@ -1,6 +1,7 @@
 """Every way a cycle can end, on a real server that skips time. Each history must replay with today's code."""
 
 import gzip
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ async def replay(
         await replayer.replay_workflow(history)
         kept = HISTORIES / f"{keep}-{number}.json.gz"
         if keep is not None and not kept.exists():
-            kept.write_bytes(gzip.compress(history.to_json().encode(), mtime=0))
+            document = {"workflow_id": workflow_id, "history": json.loads(history.to_json())}
+            kept.write_bytes(gzip.compress(json.dumps(document).encode(), mtime=0))
 
 
 async def test_healthy_canary_is_promoted(skipping: WorkflowEnvironment, serving: Serving) -> None:

@@ -27,7 +27,6 @@ def test_every_outcome_has_a_history() -> None:
 async def test_history_replays(path: Path) -> None:
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
 
-    history = json.loads(gzip.decompress(path.read_bytes()))
-    workflow_id = history["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+    document = json.loads(gzip.decompress(path.read_bytes()))
 
-    await replayer.replay_workflow(WorkflowHistory.from_json(workflow_id, history))
+    await replayer.replay_workflow(WorkflowHistory.from_json(document["workflow_id"], document["history"]))
