@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -350,9 +351,9 @@ async def test_client_made_elsewhere_is_used_without_its_retries() -> None:
 async def test_client_made_elsewhere_without_credentials_is_misconfigured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
     with LlmServer(GOOD) as server:
         generator = AnthropicGenerator(client_factory=lambda: anthropic.AsyncAnthropic(base_url=server.url))
         with pytest.raises(Misconfigured, match="credentials"):
