@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
+from pydantic import SecretStr
 from selfbuild.adapters.gate_runner import GateRunner
 from selfbuild.adapters.process_release import ProcessRelease
 from selfbuild.adapters.recipe_generator import RecipeGenerator
 from selfbuild.adapters.sandbox import find_sandbox
-from selfbuild.adapters.store import SqlStore
 from temporalio.client import (
     Client,
     Schedule,
@@ -41,8 +40,10 @@ from activities.telemetry import TelemetryActivities
 from activities.validation import ValidationActivities
 from selfbuild.adapters.anthropic_generator import AnthropicGenerator
 from selfbuild.adapters.artifacts import FolderArtifacts
+from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
 from selfbuild.adapters.git_repository import GitRepository
 from selfbuild.adapters.scripted_generator import ScriptedGenerator
+from selfbuild.adapters.store import SqlStore
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
 from selfbuild.leave import leave
 from selfbuild.log import configure
@@ -62,9 +63,10 @@ RECONCILE_EVERY = timedelta(minutes=10)
 log = structlog.get_logger()
 
 
-async def build_activities(
-    settings: Settings, client: Client, stack: AsyncExitStack
-) -> dict[str, list[Callable[..., Any]]]:
+Activities = dict[str, list[Callable[..., Any]]]
+
+
+async def build_activities(settings: Settings, client: Client, stack: AsyncExitStack) -> Activities:
     """The activities of each queue, over the adapters that the settings ask for."""
     state = settings.state_dir
     artifacts = FolderArtifacts(state / "artifacts")
@@ -74,7 +76,7 @@ async def build_activities(
     repository = GitRepository(state / "repositories")
     telemetry = TelemetryActivities(_telemetry_source(settings), artifacts)
     analysis = AnalysisActivities(artifacts)
-    generation = GenerationActivities(_generators(settings), repository, records, artifacts)
+    generation = GenerationActivities(_generators(settings, stack), repository, records, artifacts)
     sandbox = find_sandbox(allow_unsafe=settings.sandbox == "unsafe-local")
     validation = ValidationActivities(GateRunner(sandbox, python=Path(sys.executable)), repository, artifacts)
     deployment = DeploymentActivities(
@@ -103,22 +105,28 @@ def _telemetry_source(settings: Settings) -> CloudWatchSource:
     return CloudWatchSource(clients["cloudwatch"], clients["logs"], clock=lambda: datetime.now(UTC))
 
 
-def _generators(settings: Settings) -> dict[str, PatchGenerator]:
+def _generators(settings: Settings, stack: AsyncExitStack) -> dict[str, PatchGenerator]:
     """The providers that can be asked here; a missing key is reported by the step that wants it."""
     generators: dict[str, PatchGenerator] = {"recipes": RecipeGenerator()}
     if settings.anthropic_api_key is not None:
-        generators["anthropic"] = AnthropicGenerator(
+        chosen: dict[str, Any] = {"model": settings.llm_model, "base_url": _revealed(settings.anthropic_base_url)}
+        claude = AnthropicGenerator(
             api_key=settings.anthropic_api_key.get_secret_value(),
-            base_url=settings.anthropic_base_url.get_secret_value() if settings.anthropic_base_url else None,
             max_tokens=settings.llm_max_tokens,
-            **({"model": settings.llm_model} if settings.llm_model else {}),
+            **{name: value for name, value in chosen.items() if value is not None},
         )
+        stack.push_async_callback(claude.aclose)
+        generators["anthropic"] = claude
     if settings.scripted_answers is not None:
         generators["scripted"] = ScriptedGenerator(settings.scripted_answers)
     return generators
 
 
-def _workers(client: Client, activities: dict[str, list[Callable[..., Any]]], queues: Sequence[str]) -> list[Worker]:
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _workers(client: Client, activities: Activities, queues: Sequence[str]) -> list[Worker]:
     return [
         Worker(
             client,

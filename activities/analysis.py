@@ -2,9 +2,9 @@
 
 import asyncio
 
-from selfbuild.analysis.analyze import analyze
 from temporalio import activity
 
+from selfbuild.analysis.analyze import analyze
 from selfbuild.domain.insights import Analysis
 from selfbuild.domain.telemetry import TelemetryWindow
 from selfbuild.ports import Artifacts
