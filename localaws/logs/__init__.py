@@ -1,0 +1,1 @@
+"""CloudWatch Logs: ingestion with metric extraction, filter patterns and the Insights query language."""

@@ -1,0 +1,1 @@
+"""The CloudWatch Logs Insights query language: a subset, parsed completely before anything is read."""

@@ -1,0 +1,1 @@
+"""CloudWatch metrics: storage, statistics, metric math and the API operations over them."""
