@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +45,9 @@ ABSENT = "0" * 39 + "1"
 class Remote(Protocol):
     """A person's view of the remote."""
 
-    def push(self, files: Mapping[str, str]) -> str: ...
+    def push(self, files: Mapping[str, str]) -> str:
+        """Commit on the branch; the commit's sha."""
+        ...
 
 
 class GitRemote:
@@ -282,12 +284,36 @@ async def test_revert_without_a_release_commit_is_none(
     assert await repository.find_release(application, "rel-1") is None
 
 
+async def test_commit_is_contained_in_itself_and_its_descendants_only(
+    both: tuple[Repository, Remote], application: Application
+) -> None:
+    repository, remote = both
+    first = await repository.head(application)
+    second = remote.push({"other.py": "x = 1\n"})
+
+    pairs = [(first, first), (first, second), (second, first), (ABSENT, second), (second, ABSENT)]
+
+    found = [await repository.contains(application, commit=commit, tip=tip) for commit, tip in pairs]
+    assert found == [True, True, False, False, False]
+
+
 async def test_similar_release_ids_are_told_apart(both: tuple[Repository, Remote], application: Application) -> None:
     repository, _ = both
     await release(repository, application, await repository.head(application), {"Release-Id": "rel-10"})
 
     assert await repository.find_release(application, "rel-1") is None
     assert await revert(repository, application) is None
+
+
+async def test_tip_contains_its_ancestors_and_itself(both: tuple[Repository, Remote], application: Application) -> None:
+    repository, remote = both
+    base = await repository.head(application)
+    tip = remote.push({"app.py": "x = 1\n"})
+
+    assert await repository.contains(application, commit=base, tip=tip)
+    assert await repository.contains(application, commit=tip, tip=tip)
+    assert not await repository.contains(application, commit=tip, tip=base)
+    assert not await repository.contains(application, commit=ABSENT, tip=tip)
 
 
 # Git alone
@@ -401,7 +427,7 @@ async def test_revert_follows_a_renamed_file(
     released = await release(git, application, await git.head(application), TRAILERS)
     text = await text_at(git, application, released, "app.py")
     git_remote.push({"renamed.py": text})
-    git_remote.git("update-index", "--force-remove", "app.py")
+    git_remote.git("update-index", "--index-info", stdin=f"0 {ABSENT}\tapp.py\n")
     git_remote.commit(git_remote.git("write-tree"), git_remote.git("rev-parse", "main"))
 
     sha = await revert(git, application)
@@ -451,7 +477,7 @@ async def test_links_submodules_and_hostile_names_do_no_harm(
     git: GitRepository, git_remote: GitRemote, application: Application, tmp_path: Path
 ) -> None:
     names = [b"-rf", b"--output=x", b"with\nnewline.py", b"tab\there", "späße.py".encode(), b'quo"te', b"a b", b"*"]
-    entries = {name: ("100644", b"x = 1\n") for name in names}
+    entries = dict.fromkeys(names, ("100644", b"x = 1\n"))
     sha = git_remote.push_entries(
         {
             **entries,
@@ -685,15 +711,17 @@ async def test_cancelled_call_kills_git_and_frees_the_mirror(
     shell.chmod(0o755)
     git = GitRepository(tmp_path / "mirrors", environment={"GIT_SSH_COMMAND": str(shell)})
     waiting = asyncio.create_task(git.head(an_application("ssh://host.invalid/x.git")))
-    async with asyncio.timeout(20):
-        while not started.exists():
-            await asyncio.sleep(0.02)
+    await until(started.exists)
 
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
     assert await git.head(application) == git_remote.git("rev-parse", "main")
+    await until(lambda: not Path(f"/proc/{started.read_text().strip()}").exists())
+
+
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while Path(f"/proc/{started.read_text().strip()}").exists():
+        while not condition():  # noqa: ASYNC110 - what other processes do sets no event
             await asyncio.sleep(0.02)
