@@ -160,16 +160,6 @@ class GitRepository:
     async def contains(self, application: Application, *, commit: str, tip: str) -> bool:
         """Whether `commit` is `tip` or one of its ancestors. False where either is unknown."""
         async with self._mirror(application).opened() as mirror:
-            await _fetch(mirror, application)
-            for sha in (commit, tip):
-                if not await mirror.has_commit(_checked(sha)):
-                    return False
-            answer = await mirror.run("merge-base", "--is-ancestor", commit, tip, ok=(0, 1))
-            return answer.code == 0
-
-    async def contains(self, application: Application, *, commit: str, tip: str) -> bool:
-        """Whether `commit` is `tip` or one of its ancestors. False where either is unknown."""
-        async with self._mirror(application).opened() as mirror:
             for sha in (_checked(commit), _checked(tip)):
                 if not await mirror.has_commit(sha):
                     await _fetch(mirror, application)

@@ -723,5 +723,5 @@ async def test_cancelled_call_kills_git_and_frees_the_mirror(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what other processes do sets no event
+        while not condition():
             await asyncio.sleep(0.02)
