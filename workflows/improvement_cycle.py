@@ -111,6 +111,7 @@ class ImprovementCycle:
         opportunities = self._analysis.opportunities[: self._request.policy.max_improvements]
         self._report = self._report.model_copy(
             update={
+                "insight_count": len(self._analysis.insights),
                 "opportunities": self._analysis.opportunities,
                 "notes": (*self._report.notes, *self._analysis.notes),
             }

@@ -167,6 +167,8 @@ class CycleReport(Value):
     dry_run: bool = False
     started_at: AwareDatetime
     finished_at: AwareDatetime | None = None
+    insight_count: int | None = None
+    """None until the analysis has ended."""
     opportunities: tuple[Opportunity, ...] = ()
     notes: tuple[str, ...] = ()
     improvements: tuple[ImprovementReport, ...] = ()

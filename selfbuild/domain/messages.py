@@ -13,3 +13,5 @@ class RollbackRequest(Value):
     release_id: str
     reason: Annotated[str, StringConstraints(max_length=2000)]
     requested_by: str
+    bar_patch: bool = True
+    """False where the patch was not at fault, such as a release that lost its owner."""
