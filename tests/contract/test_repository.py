@@ -284,36 +284,12 @@ async def test_revert_without_a_release_commit_is_none(
     assert await repository.find_release(application, "rel-1") is None
 
 
-async def test_commit_is_contained_in_itself_and_its_descendants_only(
-    both: tuple[Repository, Remote], application: Application
-) -> None:
-    repository, remote = both
-    first = await repository.head(application)
-    second = remote.push({"other.py": "x = 1\n"})
-
-    pairs = [(first, first), (first, second), (second, first), (ABSENT, second), (second, ABSENT)]
-
-    found = [await repository.contains(application, commit=commit, tip=tip) for commit, tip in pairs]
-    assert found == [True, True, False, False, False]
-
-
 async def test_similar_release_ids_are_told_apart(both: tuple[Repository, Remote], application: Application) -> None:
     repository, _ = both
     await release(repository, application, await repository.head(application), {"Release-Id": "rel-10"})
 
     assert await repository.find_release(application, "rel-1") is None
     assert await revert(repository, application) is None
-
-
-async def test_tip_contains_its_ancestors_and_itself(both: tuple[Repository, Remote], application: Application) -> None:
-    repository, remote = both
-    base = await repository.head(application)
-    tip = remote.push({"app.py": "x = 1\n"})
-
-    assert await repository.contains(application, commit=base, tip=tip)
-    assert await repository.contains(application, commit=tip, tip=tip)
-    assert not await repository.contains(application, commit=tip, tip=base)
-    assert not await repository.contains(application, commit=ABSENT, tip=tip)
 
 
 # Git alone

@@ -74,8 +74,8 @@ class FakeRepository:
         return next((c.sha for c in self.commits if c.trailers.get("Release-Id") == release_id), None)
 
     async def contains(self, application: Application, *, commit: str, tip: str) -> bool:
-        shas = [known.sha for known in self.commits]
-        return commit in shas and tip in shas and shas.index(commit) <= shas.index(tip)
+        line = [each.sha for each in self.commits]
+        return commit in line and tip in line and line.index(commit) <= line.index(tip)
 
     async def revert(
         self, application: Application, *, release_id: str, subject: str, trailers: Mapping[str, str]
