@@ -17,7 +17,6 @@ import structlog
 from pydantic import SecretStr
 from selfbuild.adapters.gate_runner import GateRunner
 from selfbuild.adapters.process_release import ProcessRelease
-from selfbuild.adapters.recipe_generator import RecipeGenerator
 from selfbuild.adapters.sandbox import find_sandbox
 from temporalio.client import (
     Client,
@@ -29,7 +28,7 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.analysis import AnalysisActivities
 from activities.boundary import Boundary
@@ -42,6 +41,7 @@ from selfbuild.adapters.anthropic_generator import AnthropicGenerator
 from selfbuild.adapters.artifacts import FolderArtifacts
 from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
 from selfbuild.adapters.git_repository import GitRepository
+from selfbuild.adapters.recipe_generator import RecipeGenerator
 from selfbuild.adapters.scripted_generator import ScriptedGenerator
 from selfbuild.adapters.store import SqlStore
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
@@ -126,14 +126,16 @@ def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _workers(client: Client, activities: Activities, queues: Sequence[str]) -> list[Worker]:
+def _workers(
+    client: Client, activities: Activities, queues: Sequence[str], interceptors: Sequence[Interceptor]
+) -> list[Worker]:
     return [
         Worker(
             client,
             task_queue=queue,
             workflows=WORKFLOWS if queue == steps.CYCLE_QUEUE else (),
             activities=activities[queue],
-            interceptors=[Boundary()],
+            interceptors=[Boundary(), *interceptors],
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
             max_heartbeat_throttle_interval=timedelta(seconds=5),
         )
@@ -158,8 +160,8 @@ async def _schedule_reconciler(client: Client) -> None:
         return
 
 
-async def serve(settings: Settings, queues: Sequence[str]) -> None:
-    """Run until SIGTERM or SIGINT, then let running activities finish."""
+async def serve(settings: Settings, queues: Sequence[str], interceptors: Sequence[Interceptor] = ()) -> None:
+    """Run until SIGTERM or SIGINT, then let running activities finish. `interceptors` stand inside the boundary."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -167,7 +169,7 @@ async def serve(settings: Settings, queues: Sequence[str]) -> None:
     client = await connect(settings.temporal_address, settings.temporal_namespace)
     async with AsyncExitStack() as stack:
         activities = await build_activities(settings, client, stack)
-        for worker in _workers(client, activities, queues):
+        for worker in _workers(client, activities, queues, interceptors):
             await stack.enter_async_context(worker)
         if steps.CYCLE_QUEUE in queues:
             await _schedule_reconciler(client)
@@ -176,7 +178,7 @@ async def serve(settings: Settings, queues: Sequence[str]) -> None:
         log.info("worker.stopping")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, interceptors: Sequence[Interceptor] = ()) -> int:
     """Parse the command line and serve. Exit status 0 after a clean stop, 2 for a wrong command or setting."""
     parser = argparse.ArgumentParser(prog="worker.py", description=__doc__)
     parser.add_argument("--queues", default=",".join(steps.QUEUES), help="comma-separated; default: all")
@@ -187,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.load()
         configure(settings.log_level, settings.log_format)
-        asyncio.run(serve(settings, queues))
+        asyncio.run(serve(settings, queues, interceptors))
     except Misconfigured as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -9,7 +9,7 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.errors import Misconfigured
 from selfbuild.domain.insights import InsightType, Opportunity
 from selfbuild.domain.patches import ExpectedEffect, PatchRequest, Proposal, SourceFile, StoredPatch
-from selfbuild.gate import may_change
+from selfbuild.gate import PathPolicy
 from selfbuild.ports import Artifacts, PatchGenerator, Records, Repository
 from workflows import steps
 
@@ -65,10 +65,11 @@ class GenerationActivities:
         self, application: Application, opportunity: Opportunity, sha: str
     ) -> tuple[SourceFile, ...]:
         """The files that may be changed and have most to do with the opportunity, most relevant first."""
+        policy = PathPolicy.of(application.repository)
         paths = [
             path
             for path in await self._repository.list_files(application, sha)
-            if path.endswith(".py") and may_change(path, application.repository)
+            if path.endswith(".py") and policy.refusal(path) is None
         ]
         files = await self._repository.read(application, sha, paths)
         ranked = rank_paths(

@@ -79,6 +79,7 @@ class CloudWatchSource:
         """
         metrics = self._metrics(application)
         span = self._span(baseline_start, end, period_s)
+        window_start, window_end = self._aligned(start, end, period_s)
         components = self._components(metrics, application)
         measures = _measures(application)
         queries = [
@@ -94,11 +95,11 @@ class CloudWatchSource:
             if (p := next(points))
         ]
         logs = LogReader(self._logs, sleep=self._sleep)
-        groups = logs.error_groups(application, start=start, end=end)
+        groups = logs.error_groups(application, start=window_start, end=window_end)
         window = TelemetryWindow(
             baseline_start=baseline_start,
-            start=start,
-            end=end,
+            start=window_start,
+            end=window_end,
             period_s=period_s,
             series=tuple(series),
             error_groups=groups,
@@ -176,6 +177,13 @@ class CloudWatchSource:
 
     def _span(self, start: datetime, end: datetime, period_s: int) -> Span:
         return closed_span(start, end, period_s=period_s, closed_until=self._clock() - self._settle)
+
+    def _aligned(self, start: datetime, end: datetime, period_s: int) -> tuple[datetime, datetime]:
+        """The window cut to closed periods, so that errors from logs and requests from metrics cover the same time."""
+        span = self._span(start, end, period_s)
+        if span.start >= span.end:
+            return start, end
+        return datetime.fromtimestamp(span.start, UTC), datetime.fromtimestamp(span.end, UTC)
 
     @staticmethod
     def _components(metrics: MetricReader, application: Application) -> list[str]:

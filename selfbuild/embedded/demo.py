@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx2
 
-from selfbuild.domain.cycles import CycleReport, ImprovementReport, ImprovementStatus
 from selfbuild.embedded.children import free_ports
 from selfbuild.embedded.stack import APPLICATION, REPOSITORY_ROOT, TENANT, Plan, Ports, Stack, new_api_key
 from selfbuild.embedded.tell import Teller
@@ -71,25 +70,27 @@ class Demo:
         self.teller.step(f"cycle {cycle_id}")
         return cycle_id
 
-    def follow(self, cycle_id: str) -> CycleReport:
-        """Tell each change until the cycle has ended."""
+    def follow(self, cycle_id: str) -> dict[str, Any]:
+        """Tell each change until the cycle has ended; its last state, with each improvement in full."""
         deadline = time.monotonic() + CYCLE_TIMEOUT_S
         while time.monotonic() < deadline:
-            report = self.cycle(cycle_id)
-            for key, text in _progress(report):
+            cycle = self.get(f"/v1/cycles/{cycle_id}")
+            details = [self.get(f"/v1/improvements/{each['improvement_id']}") for each in cycle["improvements"]]
+            for key, text in _progress(cycle, details):
                 if self.seen.get(key) != text:
                     self.seen[key] = text
                     self.teller.line(text)
-            if report.finished_at is not None:
-                return report
+            if cycle["finished_at"] is not None:
+                return {**cycle, "improvements": details}
             time.sleep(1)
         raise TimeoutError(f"cycle {cycle_id} did not end within {CYCLE_TIMEOUT_S} s: see {self.stack.ui_url}")
 
-    def cycle(self, cycle_id: str) -> CycleReport:
-        """The cycle with the live state of its improvements."""
-        answer = self.client.get(f"/v1/cycles/{cycle_id}")
+    def get(self, path: str) -> dict[str, Any]:
+        """What the API says."""
+        answer = self.client.get(path)
         answer.raise_for_status()
-        return CycleReport.model_validate(answer.json())
+        said: dict[str, Any] = answer.json()
+        return said
 
 
 def run_demo(*, bad_patch: bool, keep: bool) -> int:
@@ -105,11 +106,11 @@ def run_demo(*, bad_patch: bool, keep: bool) -> int:
         with httpx2.Client(base_url=stack.api_url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
             demo = Demo(stack, teller, client)
             demo.wait_for_traffic()
-            report = demo.follow(demo.start_cycle())
-        teller.report(report, ui_url=stack.ui_url, api_url=stack.api_url)
+            cycle = demo.follow(demo.start_cycle())
+        teller.report(cycle, api_url=stack.api_url)
         teller.traffic(_load_statistics(stack))
         teller.commits(_git_log(stack.repository))
-        good = _as_expected(report, bad_patch=bad_patch)
+        good = _as_expected(cycle, bad_patch=bad_patch)
         if keep:
             teller.line("serving until Ctrl-C")
             _wait_for_interrupt()
@@ -127,28 +128,29 @@ def _stack(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
         yield stack
 
 
-def _progress(report: CycleReport) -> Iterator[tuple[str, str]]:
-    yield "phase", f"{report.phase}"
-    for number, opportunity in enumerate(report.opportunities, start=1):
-        insight = opportunity.insight
-        yield f"o{number}", f"found #{number} [impact {opportunity.impact_score:.1f}] {insight.description}"
-    for each in report.improvements:
-        yield each.improvement_id, f"{each.opportunity.insight.component}: {each.status}{_detail(each)}"
+def _progress(cycle: dict[str, Any], details: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    yield "phase", cycle["phase"]
+    for number, opportunity in enumerate(cycle["opportunities"], start=1):
+        description = opportunity["insight"]["description"]
+        yield f"o{number}", f"found #{number} [impact {opportunity['impact_score']:.1f}] {description}"
+    for each in details:
+        component = each["affected_components"][0]
+        yield each["improvement_id"], f"{component}: {each['status']}{_doing(each)}"
 
 
-def _detail(report: ImprovementReport) -> str:
-    if report.status is ImprovementStatus.MONITORING and report.judgement is not None:
-        judgement = report.judgement
-        served = f"{judgement.canary_requests} canary / {judgement.baseline_requests} baseline requests"
-        return f" - {judgement.verdict}: {judgement.reason} ({served})"
-    return f" - {report.reason}" if report.reason else ""
+def _doing(improvement: dict[str, Any]) -> str:
+    judgement = improvement["judgement"]
+    if improvement["status"] == "monitoring" and judgement is not None:
+        served = f"{judgement['canary_requests']} canary / {judgement['baseline_requests']} baseline requests"
+        return f" - {judgement['verdict']}: {judgement['reason']} ({served})"
+    return f" - {improvement['reason']}" if improvement["reason"] else ""
 
 
-def _as_expected(report: CycleReport, *, bad_patch: bool) -> bool:
-    statuses = [each.status for each in report.improvements]
+def _as_expected(cycle: dict[str, Any], *, bad_patch: bool) -> bool:
+    statuses = [each["status"] for each in cycle["improvements"]]
     if bad_patch:
-        return report.outcome == "rolled_back" and ImprovementStatus.ROLLED_BACK in statuses
-    return report.outcome == "improved" and statuses.count(ImprovementStatus.KEPT) == 2
+        return cycle["outcome"] == "rolled_back" and "rolled_back" in statuses
+    return cycle["outcome"] == "improved" and statuses == ["deployed", "deployed"]
 
 
 def _load_statistics(stack: Stack) -> dict[str, Any]:

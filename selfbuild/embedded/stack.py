@@ -48,6 +48,7 @@ class Plan:
     """Further arguments of the load generator."""
     workers: int = 4
     canary_workers: int = 2
+    worker_command: tuple[str, ...] = (sys.executable, str(REPOSITORY_ROOT / "worker.py"))
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Stack:
 
     def _start(self) -> None:
         self.plan.state.mkdir(parents=True, exist_ok=True)
-        temporal = self._start_temporal()
+        temporal = self.start_temporal()
         if self.plan.example:
             self._start_example()
         self.children.wait_until(temporal, lambda: answers(self.plan.ports.temporal), timeout_s=30)
@@ -127,7 +128,8 @@ class Stack:
         self.start_worker()
         self.start_api()
 
-    def _start_temporal(self) -> Child:
+    def start_temporal(self) -> Child:
+        """The server on its database file: what ran when it was killed goes on."""
         ports = self.plan.ports
         attributes = [part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")]
         return self.children.start(
@@ -192,7 +194,7 @@ class Stack:
 
     def start_worker(self) -> Child:
         """The worker on all queues; it polls as soon as it has started."""
-        return self.children.start("worker", [sys.executable, str(REPOSITORY_ROOT / "worker.py")])
+        return self.children.start("worker", self.plan.worker_command)
 
     def start_api(self) -> Child:
         """The facade; returns when it answers."""

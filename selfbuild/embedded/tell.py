@@ -5,10 +5,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from selfbuild.domain.cycles import CycleReport, ImprovementReport
-from selfbuild.domain.patches import CheckVerdict
-from selfbuild.domain.releases import Goal
-
 
 class Teller:
     """Writes to stdout."""
@@ -29,56 +25,60 @@ class Teller:
         """Text without a time."""
         sys.stdout.write(f"{text}\n")
 
-    def report(self, report: CycleReport, *, ui_url: str, api_url: str) -> None:
+    def report(self, cycle: dict[str, Any], *, api_url: str) -> None:
         """What was wrong, what was changed, what the judge saw, how it ended."""
         self.plain()
-        self.plain(f"CYCLE {report.cycle_id}: {report.status}, outcome {report.outcome}")
-        phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.phase_s.items())
+        self.plain(f"CYCLE {cycle['cycle_id']}: {cycle['status']}, outcome {cycle['outcome']}")
+        phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in cycle["phase_seconds"].items())
         self.plain(f"  phases: {phases}")
-        usage = report.usage
+        cost = cycle["cost"]
+        tokens = cost["llm_input_tokens"] + cost["llm_output_tokens"]
         self.plain(
-            f"  cost: {report.aws_api_calls} AWS calls to collect, about ${report.aws_cost_usd:.6f}; "
-            f"{usage.input_tokens + usage.output_tokens} tokens, ${usage.cost_usd:.4f}"
+            f"  cost: {cost['cloudwatch_api_calls']} CloudWatch calls to collect, about "
+            f"${cost['cloudwatch_cost_usd']:.6f}; {tokens} tokens, ${cost['llm_cost_usd']:.4f}"
         )
-        self.plain(f"  Temporal UI: {ui_url}/namespaces/selfbuild/workflows/{report.workflow_id.replace('/', '%2F')}")
-        self.plain(f"  status: {api_url}/v1/cycles/{report.cycle_id}")
-        for note in report.notes:
+        self.plain(f"  Temporal UI: {cycle['links'].get('workflow', 'not known')}")
+        self.plain(f"  status: {api_url}{cycle['links']['self']}")
+        for note in cycle["notes"]:
             self.plain(f"  note: {note}")
-        for improvement in report.improvements:
-            self._improvement(improvement)
+        for improvement, opportunity in zip(cycle["improvements"], cycle["opportunities"], strict=False):
+            self._improvement(improvement, opportunity)
 
-    def _improvement(self, report: ImprovementReport) -> None:
-        insight = report.opportunity.insight
+    def _improvement(self, improvement: dict[str, Any], opportunity: dict[str, Any]) -> None:
         self.plain()
-        self.plain(f"IMPROVEMENT {report.improvement_id}: {report.status}")
-        self.plain(f"  what was wrong: {insight.description}")
-        if insight.location is not None:
-            self.plain(f"  where: {insight.location} in {insight.location.function or '?'}()")
-        factors = ", ".join(f"{name} {value:.3g}" for name, value in report.opportunity.factors.items())
-        self.plain(f"  impact {report.opportunity.impact_score:.2f} = {factors}")
-        for attempt in report.attempts:
+        self.plain(f"IMPROVEMENT {improvement['improvement_id']}: {improvement['status']}")
+        self.plain(f"  what was wrong: {opportunity['insight']['description']}")
+        if improvement["location"]:
+            self.plain(f"  where: {improvement['location']}")
+        factors = ", ".join(f"{name} {value:.3g}" for name, value in opportunity["factors"].items())
+        self.plain(f"  impact {opportunity['impact_score']:.2f} = {factors}")
+        for attempt in improvement["attempts"]:
             self.plain(f"  attempt: {attempt}")
-        for line in report.diff.splitlines():
+        for line in improvement["diff"].splitlines():
             self.plain(f"    {line}")
-        marks = {CheckVerdict.PASSED: "+", CheckVerdict.FAILED: "x", CheckVerdict.SKIPPED: "-"}
-        checks = "  ".join(f"{marks[check.verdict]}{check.name}" for check in report.checks)
+        marks = {"passed": "+", "failed": "x", "skipped": "-"}
+        checks = "  ".join(f"{marks[check['verdict']]}{check['name']}" for check in improvement["checks"])
         if checks:
-            self.plain(f"  gate: {checks}  (quality {report.quality_score or 0:.2f})")
-        if report.judgement is not None:
-            self.plain(f"  judge: {report.judgement.verdict} - {report.judgement.reason}")
-            if report.judgement.goal is not None:
-                self._goal(report.judgement.goal)
-        if report.release is not None:
-            self.plain(f"  release: {report.release.sha[:12]} on {report.release.canary_share:.0%} of the workers")
-        if report.rollback is not None:
-            revert = (report.rollback.revert_sha or "none needed")[:12]
-            self.plain(f"  rolled back: revert {revert}, serving {report.rollback.serving_sha[:12]}")
-        self.plain(f"  {report.status}: {report.reason}")
+            self.plain(f"  gate: {checks}  (quality {improvement['quality_score'] or 0:.2f})")
+        self._trial(improvement)
+        self.plain(f"  {improvement['status']}: {improvement['reason']}")
 
-    def _goal(self, goal: Goal) -> None:
-        self.plain(f"  goal: {goal.outcome} - {goal.reason}")
-        for name in sorted({*goal.before, *goal.after}):
-            before, after = goal.before.get(name), goal.after.get(name)
+    def _trial(self, improvement: dict[str, Any]) -> None:
+        release, rollback, judgement = (improvement[name] for name in ("release", "rollback", "judgement"))
+        if release is not None:
+            self.plain(f"  release: {release['sha'][:12]} on {release['canary_share']:.0%} of the workers")
+        if judgement is not None:
+            self.plain(f"  judge: {judgement['verdict']} - {judgement['reason']}")
+            if judgement["goal"] is not None:
+                self._goal(judgement["goal"])
+        if rollback is not None:
+            revert = (rollback["revert_sha"] or "none needed")[:12]
+            self.plain(f"  rolled back: revert {revert}, serving {rollback['serving_sha'][:12]}")
+
+    def _goal(self, goal: dict[str, Any]) -> None:
+        self.plain(f"  goal: {goal['outcome']} - {goal['reason']}")
+        for name in sorted({*goal["before"], *goal["after"]}):
+            before, after = goal["before"].get(name), goal["after"].get(name)
             self.plain(f"    {name:<14} before {_number(before):>10}   after {_number(after):>10}")
 
     def traffic(self, statistics: dict[str, Any]) -> None:

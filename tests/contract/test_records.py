@@ -13,8 +13,8 @@ from selfbuild.domain.errors import Misconfigured
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.releases import ReleaseState
 from selfbuild.ports import Records
-from tests.builders import NOON, a_cycle, a_ledger_entry, an_application, an_improvement, an_insight
 from tests.fakes.records import FakeRecords
+from tests.fakes.values import NOON, a_cycle, a_ledger_entry, an_application, an_improvement, an_insight
 
 
 @pytest.fixture(params=["fake", "sqlite"])
