@@ -10,14 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
 from pydantic import SecretStr
-from selfbuild.adapters.gate_runner import GateRunner
-from selfbuild.adapters.process_release import ProcessRelease
-from selfbuild.adapters.sandbox import find_sandbox
 from temporalio.client import (
     Client,
     Schedule,
@@ -40,8 +36,11 @@ from activities.validation import ValidationActivities
 from selfbuild.adapters.anthropic_generator import AnthropicGenerator
 from selfbuild.adapters.artifacts import FolderArtifacts
 from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
+from selfbuild.adapters.gate import GateRunner
 from selfbuild.adapters.git_repository import GitRepository
+from selfbuild.adapters.process_release import ProcessRelease
 from selfbuild.adapters.recipe_generator import RecipeGenerator
+from selfbuild.adapters.sandbox import find_sandbox
 from selfbuild.adapters.scripted_generator import ScriptedGenerator
 from selfbuild.adapters.store import SqlStore
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
@@ -78,7 +77,9 @@ async def build_activities(settings: Settings, client: Client, stack: AsyncExitS
     analysis = AnalysisActivities(artifacts)
     generation = GenerationActivities(_generators(settings, stack), repository, records, artifacts)
     sandbox = find_sandbox(allow_unsafe=settings.sandbox == "unsafe-local")
-    validation = ValidationActivities(GateRunner(sandbox, python=Path(sys.executable)), repository, artifacts)
+    gate = GateRunner(sandbox, python=sys.executable)
+    stack.callback(gate.close)
+    validation = ValidationActivities(gate, repository, artifacts)
     deployment = DeploymentActivities(
         repository, ProcessRelease(), records, artifacts, releases_root=state / "releases"
     )

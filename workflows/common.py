@@ -23,7 +23,7 @@ async def uncancelled(step: Awaitable[T]) -> T:
     """Await a step to its end even when the workflow is cancelled meanwhile.
 
     The server does not retry an activity whose cancel was requested, so a rollback that is interrupted by a cancel
-    and a crash would be lost. The cancel stays visible in `workflow.cancellation_reason()`.
+    and a crash would be lost. The cancel is swallowed here: call `raise_if_cancelled()` where the workflow would go on.
     """
     task = asyncio.ensure_future(step)
     while not task.done():

@@ -31,6 +31,7 @@ MAX_FAILED_MEASUREMENTS = 4
 """Consecutive checks that could not measure before the release is taken back (Argo Rollouts' default)."""
 MAX_RELEASE_ATTEMPTS = 3
 """How often a release is tried again because people pushed meanwhile."""
+SUBJECT_LENGTH = 72
 SECURITY_CLASSES = frozenset({"path", "scope", "unicode", "code"})
 """A patch refused for one of these is never asked to be repaired: it may be an injection."""
 DETERMINISTIC_PROVIDERS = frozenset({"recipes", "scripted"})
@@ -267,6 +268,7 @@ class Improvement:
             status, reason, blame = ImprovementStatus.ROLLED_BACK, f"{kind}: {message}", kind == "InvalidRequest"
             if kind == "Conflict":
                 await self._roll_back(release_id, patch, reason, blame=False)
+                raise_if_cancelled()
                 return False
         except asyncio.CancelledError:
             if self._report.status is not ImprovementStatus.KEPT:
@@ -289,7 +291,7 @@ class Improvement:
                 workflow_id=workflow.info().workflow_id,
                 base_sha=generated.base_sha,
                 patch=patch,
-                subject=f"{insight.component}: {patch.summary}",
+                subject=_subject(f"{insight.component}: {patch.summary}"),
                 trailers={
                     "Cycle-Id": self._request.cycle_id,
                     "Improvement-Id": self._request.improvement_id,
@@ -455,3 +457,8 @@ class Improvement:
             )
         except ActivityError as error:
             workflow.logger.warning("improvement.not_recorded", extra={"error_message": str(error)})
+
+
+def _subject(text: str) -> str:
+    """A commit's subject line."""
+    return text if len(text) <= SUBJECT_LENGTH else f"{text[: SUBJECT_LENGTH - 1].rstrip()}…"

@@ -14,7 +14,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from selfbuild.domain.applications import Mode
-    from selfbuild.domain.base import cycle_id_of
+    from selfbuild.domain.base import cycle_id_of, run8
     from selfbuild.domain.cycles import (
         CycleReport,
         CycleRequest,
@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
         TENANT_ID,
         PhaseClock,
         cause_of,
+        raise_if_cancelled,
         uncancelled,
     )
     from workflows.improvement import Improvement
@@ -53,7 +54,8 @@ class ImprovementCycle:
         self._clock = PhaseClock(info.workflow_start_time)
         self._analysis = Analysis(insights=(), opportunities=())
         self._children: dict[str, ImprovementHandle] = {}
-        self._waiting: list[str] = []
+        self._order: tuple[str, ...] = ()
+        self._waiting: set[str] = set()
         self._ended: set[str] = set()
         self._report = CycleReport(
             cycle_id=cycle_id_of(info.workflow_start_time, info.run_id),
@@ -77,8 +79,7 @@ class ImprovementCycle:
     @workflow.signal
     def request_turn(self, improvement_id: str) -> None:
         """A child asks for the application's release slot."""
-        if improvement_id not in self._waiting:
-            self._waiting.append(improvement_id)
+        self._waiting.add(improvement_id)
 
     @workflow.run
     async def run(self, request: CycleRequest) -> CycleReport:
@@ -90,6 +91,8 @@ class ImprovementCycle:
             ]
         )
         try:
+            await self._record()
+            raise_if_cancelled()
             await self._loop()
         except BaseException as error:
             if is_cancelled_exception(error):
@@ -117,6 +120,7 @@ class ImprovementCycle:
             }
         )
         await self._record()
+        raise_if_cancelled()
         if self._request.dry_run or self._request.application.mode is Mode.OBSERVE or not opportunities:
             return
         self._enter(Phase.IMPROVING, f"{len(opportunities)} opportunities")
@@ -161,13 +165,15 @@ class ImprovementCycle:
     # Improvements
 
     async def _improve(self, opportunities: tuple[Opportunity, ...]) -> None:
+        prefix = f"{self._request.application.tenant_id}-{self._request.application.name}-{self._run8}"
+        self._order = tuple(f"{prefix}-{number}" for number in range(1, len(opportunities) + 1))
         slots = asyncio.Semaphore(self._request.policy.max_concurrent_improvements)
         turns = asyncio.create_task(self._serve_turns())
         try:
             # TaskGroup waits for every child, and so for every rollback, even when the cycle is cancelled.
             async with asyncio.TaskGroup() as group:
-                for number, opportunity in enumerate(opportunities, start=1):
-                    group.create_task(self._one(number, opportunity, slots))
+                for improvement_id, opportunity in zip(self._order, opportunities, strict=True):
+                    group.create_task(self._one(improvement_id, opportunity, slots))
         except BaseExceptionGroup as failures:
             cancels, others = failures.split(asyncio.CancelledError)
             if others is not None:
@@ -175,12 +181,10 @@ class ImprovementCycle:
             raise asyncio.CancelledError("cycle cancelled") from cancels
         finally:
             turns.cancel()
-        if workflow.cancellation_reason() is not None:
-            raise asyncio.CancelledError("cycle cancelled")
+        raise_if_cancelled()
 
-    async def _one(self, number: int, opportunity: Opportunity, slots: asyncio.Semaphore) -> None:
-        run8 = workflow.info().run_id.replace("-", "")[:8]
-        improvement_id = f"{self._request.application.tenant_id}-{self._request.application.name}-{run8}-{number}"
+    async def _one(self, improvement_id: str, opportunity: Opportunity, slots: asyncio.Semaphore) -> None:
+        number = improvement_id.rpartition("-")[2]
         async with slots:
             try:
                 self._children[improvement_id] = await workflow.start_child_workflow(
@@ -194,7 +198,7 @@ class ImprovementCycle:
                         providers=self._request.providers,
                         deploy_allowed=self._request.deploy_allowed,
                     ),
-                    id=f"{workflow.info().workflow_id}/{run8}/{number}",
+                    id=f"{workflow.info().workflow_id}/{self._run8}/{number}",
                     parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
                     cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                     static_summary=f"{opportunity.insight.insight_type}: {opportunity.insight.component}",
@@ -232,25 +236,27 @@ class ImprovementCycle:
         )
 
     async def _serve_turns(self) -> None:
-        """Grant the release slot to one waiting child at a time, the worst problem first."""
-        while True:
-            await workflow.wait_condition(lambda: bool(self._waiting))
-            improvement_id = min(self._waiting)
-            self._waiting.remove(improvement_id)
-            child = self._children.get(improvement_id)
-            if child is None or improvement_id in self._ended:
-                continue
-            try:
-                await child.signal(Improvement.grant_turn)
-            except ApplicationError as error:
-                workflow.logger.warning("turn.not_granted", extra={"error_message": str(error)})
-                continue
-            await self._end_of(improvement_id)
+        """Grant the release slot to one child at a time, the worst problem first even when it is ready last."""
+        for improvement_id in self._order:
+            await self._turn_of(improvement_id)
 
-    async def _end_of(self, improvement_id: str) -> None:
+    async def _turn_of(self, improvement_id: str) -> None:
+        await workflow.wait_condition(lambda: improvement_id in self._waiting | self._ended)
+        child = self._children.get(improvement_id)
+        if child is None or improvement_id in self._ended:
+            return
+        try:
+            await child.signal(Improvement.grant_turn)
+        except ApplicationError as error:
+            workflow.logger.warning("turn.not_granted", extra={"error_message": str(error)})
+            return
         await workflow.wait_condition(lambda: improvement_id in self._ended)
 
     # Bookkeeping
+
+    @property
+    def _run8(self) -> str:
+        return run8(workflow.info().run_id)
 
     @property
     def _tenant(self) -> str:

@@ -64,9 +64,17 @@ def digest_of(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
+def run8(run_id: str) -> str:
+    """What tells runs apart in ids: the last 8 hex digits.
+
+    The server's run ids are UUIDs of version 7: their first 8 digits are a clock that ticks about once a minute.
+    """
+    return run_id.replace("-", "")[-8:]
+
+
 def cycle_id_of(started_at: datetime, run_id: str) -> str:
-    """The public id of a cycle: `cycle_{UTC yyyymmdd_hhmmss}_{first 8 of the run id}`."""
-    return f"cycle_{started_at:%Y%m%d_%H%M%S}_{run_id.replace('-', '')[:8]}"
+    """The public id of a cycle: `cycle_{UTC yyyymmdd_hhmmss}_{run8}`."""
+    return f"cycle_{started_at:%Y%m%d_%H%M%S}_{run8(run_id)}"
 
 
 __all__ = [
@@ -81,5 +89,6 @@ __all__ = [
     "Verdict",
     "cycle_id_of",
     "digest_of",
+    "run8",
     "worst",
 ]

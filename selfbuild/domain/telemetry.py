@@ -54,7 +54,7 @@ class ErrorGroup(Value):
 
 
 class TelemetryWindow(Value):
-    """All that was collected for one application over `[start, end)`, of which `[baseline_start, start)` came before."""
+    """All that was collected for one application over `[start, end)`; `[baseline_start, start)` came before."""
 
     baseline_start: AwareDatetime
     start: AwareDatetime

@@ -12,7 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_compose_file_is_valid_by_the_specification() -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+    ]
 
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

@@ -9,6 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.exceptions import CancelledError, WorkflowAlreadyStartedError
 from temporalio.testing import WorkflowEnvironment
 
+from selfbuild.domain.base import run8
 from selfbuild.domain.cycles import CycleReport, CycleStatus, ImprovementStatus
 from selfbuild.domain.messages import RollbackRequest
 from selfbuild.domain.releases import Rollback
@@ -112,7 +113,7 @@ async def test_cycle_can_be_found_by_its_search_attributes(server: WorkflowEnvir
             while not (found := [each.id async for each in server.client.list_workflows(query)]):
                 await asyncio.sleep(0.1)
 
-        assert found == [f"{handle.id}/{(handle.result_run_id or '').replace('-', '')[:8]}/1"]
+        assert found == [f"{handle.id}/{run8(handle.result_run_id or '')}/1"]
         description = await server.client.get_workflow_handle(found[0]).describe()
         assert await description.static_summary() == "error_pattern: actions"
         await cancelled(handle)

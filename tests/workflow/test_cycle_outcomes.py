@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer
 
 from selfbuild.domain.applications import Mode
-from selfbuild.domain.base import Verdict
+from selfbuild.domain.base import Verdict, run8
 from selfbuild.domain.cycles import CycleReport, CycleRequest, CycleStatus, ImprovementStatus
 from selfbuild.domain.releases import Judgement
 from tests.builders import SHA_A, SHA_C, a_cycle_request, a_policy, an_application, an_opportunity
@@ -47,8 +47,10 @@ async def replay(
 ) -> None:
     """Replay the finished cycle and its children; `keep` writes the histories for the replay of later versions."""
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
-    run8 = (handle.result_run_id or "").replace("-", "")[:8]
-    children = [f"{handle.id}/{run8}/{number}" for number in range(1, request.policy.max_improvements + 1)]
+    children = [
+        f"{handle.id}/{run8(handle.result_run_id or '')}/{number}"
+        for number in range(1, request.policy.max_improvements + 1)
+    ]
     for number, workflow_id in enumerate([handle.id, *children]):
         try:
             history = await environment.client.get_workflow_handle(workflow_id).fetch_history()
@@ -133,6 +135,28 @@ async def test_releases_of_one_application_follow_each_other_worst_first(
     assert doubles.most_live == 1
     promoted = [line for line in doubles.log if line.startswith("promote")]
     assert promoted == ["promote 1-r1", "promote 2-r1", "promote 3-r1"]
+
+
+async def test_worst_problem_is_released_first_even_when_its_patch_is_ready_last(
+    skipping: WorkflowEnvironment, serving: Serving
+) -> None:
+    overloads = 2
+
+    def answer(request: steps.GenerateRequest) -> steps.Generated:
+        nonlocal overloads
+        if request.opportunity.opportunity_id == "worst" and overloads:
+            overloads -= 1
+            raise ApplicationError("overloaded", type="ProviderOverloaded")
+        return generated()
+
+    doubles = Steps(
+        opportunities=(an_opportunity(insight_id="worst"), an_opportunity(insight_id="other", impact_score=1.0)),
+        generate_answer=answer,
+    )
+
+    await run_cycle(skipping, serving, doubles)
+
+    assert [line for line in doubles.log if line.startswith("promote")] == ["promote 1-r1", "promote 2-r1"]
 
 
 async def test_refusal_of_one_provider_asks_the_next(skipping: WorkflowEnvironment, serving: Serving) -> None:
@@ -289,8 +313,8 @@ async def test_operator_takes_a_release_back_while_it_is_watched(
             "ImprovementCycle", a_cycle_request(), id="cycle/acme/shop", task_queue="cycle", result_type=CycleReport
         )
         await skipping.sleep(timedelta(minutes=5))
-        run8 = (handle.result_run_id or "").replace("-", "")[:8]
-        await skipping.client.get_workflow_handle(f"cycle/acme/shop/{run8}/1").signal("roll_back", "customers complain")
+        child = f"cycle/acme/shop/{run8(handle.result_run_id or '')}/1"
+        await skipping.client.get_workflow_handle(child).signal("roll_back", "customers complain")
         report = await handle.result()
 
     assert report.improvements[0].status is ImprovementStatus.ROLLED_BACK

@@ -1,0 +1,171 @@
+"""`/v1`: the same operations as REST resources, with OpenAPI."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api.services import Operations, Services, rate_headers
+from selfbuild.domain.access import Requester
+from selfbuild.domain.base import NAME_PATTERN
+from selfbuild.insight_views import InsightList
+from selfbuild.status import SystemStatus
+from selfbuild.views import (
+    CycleList,
+    CycleStarted,
+    CycleView,
+    ImprovementDetail,
+    ImprovementList,
+    RollbackView,
+)
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Tenant = Annotated[Name | None, Query()]
+
+
+class ErrorText(BaseModel):
+    """One error."""
+
+    code: int
+    message: str
+    details: Any = None
+
+
+class ErrorAnswer(BaseModel):
+    """The shape of every error."""
+
+    error: ErrorText
+
+
+class CycleStart(BaseModel):
+    """What a cycle is asked; None = the setting's default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    analysis_window_hours: Annotated[int, Field(ge=1, le=168)] | None = None
+    max_improvements: Annotated[int, Field(ge=1, le=10)] | None = None
+    tenant_id: Name | None = None
+    application: Name | None = None
+    dry_run: bool = False
+
+
+class RollbackOrder(BaseModel):
+    """Why a release is taken back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+_bearer = HTTPBearer(auto_error=False, description="A key of this server")
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorAnswer} for code in (400, 401, 403, 404, 409, 422, 429, 500, 503)
+}
+router = APIRouter(prefix="/v1", responses=_ERRORS)
+
+
+def services(request: Request) -> Services:
+    """The services that the server's start has made."""
+    found: Services = request.app.state.services
+    return found
+
+
+async def requester(
+    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Requester:
+    """Who calls. Raises Unauthorized."""
+    return await services(request).requester(request.headers.get("authorization"))
+
+
+def operations(request: Request) -> Operations:
+    """What callers can ask."""
+    return services(request).operations
+
+
+Caller = Annotated[Requester, Depends(requester)]
+Does = Annotated[Operations, Depends(operations)]
+
+
+async def _count(request: Request, response: Response, caller: Requester, tool: str, tenant_id: str | None) -> None:
+    """Count the call in the same hour as the MCP tool that does the same."""
+    decision = await services(request).count(caller, tool, tenant_id)
+    response.headers.update(rate_headers(decision, time.time()))
+
+
+@router.post("/cycles", status_code=202)
+async def start_cycle(
+    request: Request, response: Response, caller: Caller, does: Does, order: CycleStart | None = None
+) -> CycleStarted:
+    """Start one improvement cycle."""
+    wanted = order or CycleStart()
+    await _count(request, response, caller, "trigger_improvement_cycle", wanted.tenant_id)
+    started = await does.start_cycle(caller, **wanted.model_dump())
+    response.headers["Location"] = f"/v1/cycles/{started.cycle_id}"
+    return started
+
+
+@router.get("/cycles")
+async def list_cycles(caller: Caller, does: Does, tenant_id: Tenant = None, limit: Limit = 50) -> CycleList:
+    """Cycles, newest first."""
+    return await does.list_cycles(caller, tenant_id=tenant_id, limit=limit)
+
+
+@router.get("/cycles/{cycle_id}")
+async def get_cycle(caller: Caller, does: Does, cycle_id: str) -> CycleView:
+    """Where a cycle stands or how it ended."""
+    return await does.get_cycle(caller, cycle_id)
+
+
+@router.post("/cycles/{cycle_id}:cancel", status_code=202)
+async def cancel_cycle(caller: Caller, does: Does, cycle_id: str) -> CycleView:
+    """Cancel a running cycle; what is deployed and not yet judged is rolled back first."""
+    return await does.cancel_cycle(caller, cycle_id)
+
+
+@router.get("/improvements")
+async def list_improvements(
+    caller: Caller,
+    does: Does,
+    tenant_id: Tenant = None,
+    cycle_id: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Limit = 50,
+) -> ImprovementList:
+    """Improvements, newest first."""
+    return await does.list_improvements(caller, tenant_id=tenant_id, cycle_id=cycle_id, limit=limit)
+
+
+@router.get("/improvements/{improvement_id}")
+async def get_improvement(caller: Caller, does: Does, improvement_id: str) -> ImprovementDetail:
+    """One improvement with its evidence, patch, checks and verdict."""
+    return await does.get_improvement(caller, improvement_id)
+
+
+@router.post("/improvements/{improvement_id}:rollback", status_code=202)
+async def rollback_improvement(caller: Caller, does: Does, improvement_id: str, order: RollbackOrder) -> RollbackView:
+    """Take an improvement's release back and bar its patch."""
+    return await does.rollback_improvement(caller, improvement_id, order.reason)
+
+
+@router.get("/insights")
+async def list_insights(
+    request: Request,
+    response: Response,
+    caller: Caller,
+    does: Does,
+    metric_name: Annotated[str | None, Query(max_length=200)] = None,
+    time_range_hours: Annotated[int, Query(ge=1, le=168)] = 1,
+    tenant_id: Tenant = None,
+) -> InsightList:
+    """Insights from telemetry of the last hours."""
+    await _count(request, response, caller, "query_telemetry_insights", tenant_id)
+    return await does.insights(caller, metric_name=metric_name, time_range_hours=time_range_hours, tenant_id=tenant_id)
+
+
+@router.get("/status")
+async def get_status(request: Request, response: Response, caller: Caller, does: Does) -> SystemStatus:
+    """The state of the whole agent."""
+    await _count(request, response, caller, "get_system_status", None)
+    return await does.status(caller)

@@ -1,0 +1,221 @@
+"""What recipes share: their contract, where they may look, and how a rule on libcst is run."""
+
+import ast
+import keyword
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import libcst as cst
+from libcst.codemod import CodemodContext
+from libcst.codemod.visitors import AddImportsVisitor
+from libcst.metadata import (
+    ExpressionContextProvider,
+    MetadataWrapper,
+    ParentNodeProvider,
+    PositionProvider,
+    QualifiedNameProvider,
+    ScopeProvider,
+)
+
+from selfbuild.domain.base import Value
+from selfbuild.domain.insights import InsightType
+from selfbuild.domain.patches import ExpectedEffect, PatchRequest
+
+SOURCE_CHARACTERS = 300_000
+"""Largest source a recipe reads: resolving names takes about 1 s for so much."""
+
+
+NESTING = 200
+"""Deepest syntax tree that is read; of 600 files of the standard library and of packages the deepest has 21 levels."""
+
+
+class RecipePatch(Value):
+    """What a recipe changed."""
+
+    source: str
+    summary: str
+    expected_effect: ExpectedEffect
+
+
+class Refusal(Value):
+    """Why a recipe does not apply: a normal outcome."""
+
+    reason: str
+
+
+class Recipe(Protocol):
+    """One rule."""
+
+    name: str
+    insight_types: frozenset[InsightType]
+    """The insights it can answer."""
+
+    def apply(self, source: str, *, path: str, request: PatchRequest) -> RecipePatch | Refusal:
+        """The changed source, or why the preconditions do not hold. Applying it to its own result is refused."""
+        ...
+
+
+class RefusedError(Exception):
+    """Raised inside a rule to give up; `run_rule` turns it into a `Refusal`."""
+
+
+class Rule(cst.CSTTransformer):
+    """A transformer that knows names, places and the functions it may change, and notes what it did."""
+
+    METADATA_DEPENDENCIES = (
+        ExpressionContextProvider,
+        ParentNodeProvider,
+        PositionProvider,
+        QualifiedNameProvider,
+        ScopeProvider,
+    )
+
+    def __init__(self, functions: frozenset[str] | None) -> None:
+        """`functions`: names of the functions that may be changed; None = everywhere."""
+        super().__init__()
+        self.context = CodemodContext()
+        self.applied: list[str] = []
+        self.refused: list[str] = []
+        self._functions = functions
+
+    def line(self, node: cst.CSTNode) -> int:
+        return self.get_metadata(PositionProvider, node).start.line
+
+    def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        found = self.get_metadata(ParentNodeProvider, node, None)
+        return found if isinstance(found, cst.CSTNode) else None
+
+    def names(self, node: cst.CSTNode) -> frozenset[str]:
+        """Every dotted name the expression may stand for."""
+        return frozenset(name.name for name in self.get_metadata(QualifiedNameProvider, node, set()))
+
+    def enclosing_functions(self, node: cst.CSTNode) -> list[cst.FunctionDef]:
+        """Innermost first, the node itself included."""
+        found: list[cst.FunctionDef] = []
+        current: cst.CSTNode | None = node
+        while current is not None:
+            if isinstance(current, cst.FunctionDef):
+                found.append(current)
+            current = self.parent(current)
+        return found
+
+    def wanted(self, node: cst.CSTNode) -> bool:
+        """Whether the node lies in a function that may be changed."""
+        if self._functions is None:
+            return True
+        return any(function.name.value in self._functions for function in self.enclosing_functions(node))
+
+    def refuse(self, node: cst.CSTNode, reason: str) -> None:
+        self.refused.append(f"line {self.line(node)}: {reason}")
+
+    def need_import(self, module: str, name: str | None = None) -> None:
+        """Import it after the rule has run, unless it is imported already."""
+        AddImportsVisitor.add_needed_import(self.context, module, name)
+
+
+def functions_of(request: PatchRequest, path: str) -> frozenset[str] | None:
+    """Bare names of the functions of `path` that may be changed; None = no function is named."""
+    location = request.opportunity.insight.location
+    if location is not None and location.path == path and location.function and location.function.isidentifier():
+        return frozenset({location.function})
+    targets = request.target_symbols.get(path)
+    return None if targets is None else frozenset(target.rpartition(".")[2] for target in targets)
+
+
+def run_rule(
+    source: str,
+    make: Callable[[], Rule],
+    *,
+    summary: str,
+    nothing: str,
+    effect: ExpectedEffect,
+    needles: Sequence[str] = ("",),
+) -> RecipePatch | Refusal:
+    """Run one rule over a source.
+
+    Args:
+        source: Any text; what is not Python is refused.
+        make: Makes the rule.
+        summary: What it does, completed by what it was applied to.
+        nothing: The refusal when it found nothing to change and said nothing else.
+        effect: What must be seen if the change helps.
+        needles: Texts without any of which there is nothing to change; looked for before anything is parsed.
+    """
+    if len(source) > SOURCE_CHARACTERS:
+        return Refusal(reason=f"the file has {len(source)} characters, at most {SOURCE_CHARACTERS} are read")
+    if not any(needle in source for needle in needles):
+        return Refusal(reason=nothing)
+    try:
+        _require_shallow(source)
+        return _transformed(source, make(), summary, nothing, effect)
+    except RefusedError as refused:
+        return Refusal(reason=str(refused))
+    except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError, UnicodeError, ValueError) as error:
+        return Refusal(reason=f"the file cannot be read: {type(error).__name__}")
+    except (RecursionError, MemoryError):
+        return Refusal(reason="the file is nested too deeply")
+
+
+def _require_shallow(source: str) -> None:
+    """libcst's native parser overflows the stack, which ends the whole process, where Python's own raises an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        level: list[ast.AST] = [ast.parse(source)]
+    for _ in range(NESTING):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return
+    raise RefusedError(f"the code is nested deeper than {NESTING} levels")
+
+
+def _transformed(source: str, rule: Rule, summary: str, nothing: str, effect: ExpectedEffect) -> RecipePatch | Refusal:
+    wrapper = MetadataWrapper(cst.parse_module(source))
+    rule.context = CodemodContext(wrapper=wrapper)
+    changed = wrapper.visit(rule)
+    if not rule.applied:
+        return Refusal(reason="; ".join(dict.fromkeys(rule.refused[:5])) or nothing)
+    changed = AddImportsVisitor(rule.context).transform_module(changed)
+    _must_compile(changed.code)
+    what = ", ".join(dict.fromkeys(rule.applied))
+    return RecipePatch(source=changed.code, summary=f"{summary}: {what}"[:500], expected_effect=effect)
+
+
+def _must_compile(source: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, "patched", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise RefusedError(f"the result would not compile: {error.msg}") from error
+
+
+def fresh_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, with a number behind it where it is taken."""
+    name, count = wanted, 1
+    while name in taken or keyword.iskeyword(name):
+        count += 1
+        name = f"{wanted}_{count}"
+    return name
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+def all_names(module: cst.CSTNode) -> set[str]:
+    """Every identifier that stands anywhere in the code."""
+    found: set[str] = set()
+
+    class Collector(cst.CSTVisitor):
+        def visit_Name(self, node: cst.Name) -> None:
+            found.add(node.value)
+
+    module.visit(Collector())
+    return found
+
+
+def code_of(node: cst.CSTNode) -> str:
+    """The node as source text."""
+    return cst.Module([]).code_for_node(node)

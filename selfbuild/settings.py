@@ -1,0 +1,385 @@
+"""All settings, from the environment and `.env`. The only module that reads the environment.
+
+Every setting answers to three names: `SELFBUILD_X`, `SELF_BUILDING_X` and `X`; the first one that is set wins.
+"""
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from selfbuild.applications_file import read_applications
+from selfbuild.domain.applications import Application
+from selfbuild.domain.base import TenantId
+from selfbuild.domain.cycles import CyclePolicy
+from selfbuild.domain.errors import Misconfigured
+
+PREFIXES = ("SELFBUILD_", "SELF_BUILDING_", "")
+_KNOWN_PROVIDERS = ("anthropic", "recipes", "scripted")
+_LATER_PROVIDERS = ("bedrock", "openai")
+_CLOUDWATCH_FINEST_PERIOD_S = 60
+"""Standard resolution of CloudWatch metrics; finer periods return nothing for them."""
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Hours = Annotated[int, Field(ge=1, le=168)]
+Seconds = Annotated[int, Field(ge=1)]
+PerHour = Annotated[int, Field(ge=1, le=1_000_000)]
+CommaList = Annotated[tuple[str, ...], NoDecode]
+SettingsType = TypeVar("SettingsType", bound=BaseSettings)
+
+
+def _names(field: str) -> AliasChoices:
+    return AliasChoices(*(prefix + field.upper() for prefix in PREFIXES))
+
+
+_SOURCES = SettingsConfigDict(
+    alias_generator=AliasGenerator(validation_alias=_names),
+    populate_by_name=True,
+    env_file=".env",
+    env_file_encoding="utf-8",
+    env_ignore_empty=True,
+    extra="ignore",
+    frozen=True,
+    hide_input_in_errors=True,
+    validate_default=True,
+)
+
+
+class TenantOverrides(BaseModel):
+    """What one tenant's improvements do differently; None = as for everybody."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    analysis_window_hours: Hours | None = None
+    max_improvements: Annotated[int, Field(ge=1, le=10)] | None = None
+    max_concurrent_improvements: Annotated[int, Field(ge=1, le=10)] | None = None
+    quality_threshold: Ratio | None = None
+    risk_tolerance: Ratio | None = None
+    performance_degradation_threshold: Annotated[float, Field(gt=0)] | None = None
+    error_frequency_threshold: Annotated[int, Field(ge=1)] | None = None
+    monitoring_duration_seconds: Annotated[int, Field(ge=5)] | None = None
+    rollback_degradation_threshold: Annotated[float, Field(gt=0)] | None = None
+
+    def policy_fields(self) -> dict[str, Any]:
+        """The overrides under the names of `CyclePolicy`."""
+        given = self.model_dump(exclude_none=True, exclude={"analysis_window_hours"})
+        if "monitoring_duration_seconds" in given:
+            given["monitoring_duration_s"] = given.pop("monitoring_duration_seconds")
+        if self.analysis_window_hours is not None:
+            given["analysis_window_s"] = self.analysis_window_hours * 3600
+        return given
+
+
+class ClientSettings(BaseSettings):
+    """What the command line needs to reach a running server."""
+
+    model_config = _SOURCES
+
+    server: str = "http://127.0.0.1:8004"
+    mcp_api_key: SecretStr | None = None
+
+    @classmethod
+    def load(cls, env_file: str | Path | None = ".env") -> "ClientSettings":
+        """Read the environment and `env_file`. Raises Misconfigured with one line per wrong value."""
+        return _load(cls, env_file)
+
+
+class Settings(BaseSettings):
+    """Everything a deployment can choose. Thresholds reach a cycle inside its input, by `policy()`."""
+
+    model_config = _SOURCES
+
+    state_dir: Path = Path(".selfbuild/up")
+    """Where this machine keeps its store, artifacts and working copies."""
+    store_url: Annotated[str, Field(repr=False)] = Field(
+        default_factory=lambda known: f"sqlite+aiosqlite:///{known.get('state_dir', Path('.'))}/store.db"
+    )
+    """SQLAlchemy URL; `sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://...`."""
+    applications_file: Path | None = None
+    """TOML with the `[[application]]` tables; None = nothing is watched."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: console on a terminal, else JSON."""
+
+    mcp_api_key: SecretStr | None = None
+    """Seeds the first administrator key."""
+    mcp_host: str = "127.0.0.1"
+    mcp_port: Annotated[int, Field(ge=0, le=65535)] = 8004
+    mcp_allowed_hosts: CommaList = ()
+    """Further values of the `Host` header that are answered, `name:port` or `name:*`, separated by commas."""
+    rate_limit_trigger_improvement_cycle: PerHour = 10
+    rate_limit_generate_component: PerHour = 20
+    rate_limit_get_system_status: PerHour = 100
+    rate_limit_query_telemetry_insights: PerHour = 50
+
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "selfbuild"
+    temporal_ui_url: str | None = None
+
+    aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = None
+    cloudwatch_namespace: str = "MeetMind/MCPUIHub"
+    cloudwatch_metrics_period: Seconds = 300
+    cloudwatch_stream_interval_seconds: Seconds = 60
+    cloudwatch_log_group_pattern: str = "/aws/lambda/happyos-*"
+    cloudwatch_log_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    cloudwatch_alarm_prefix: str = ""
+    cloudwatch_event_dedup_window_seconds: Annotated[int, Field(ge=0)] = 300
+    max_telemetry_buffer_size: Annotated[int, Field(ge=1)] = 10_000
+
+    improvement_cycle_interval_hours: Annotated[int, Field(ge=1)] = 24
+    improvement_cycle_analysis_window_hours: Hours = 24
+    analysis_window_seconds: Annotated[int, Field(ge=10)] | None = None
+    """In place of IMPROVEMENT_CYCLE_ANALYSIS_WINDOW_HOURS, for demonstrations that cannot wait an hour."""
+    baseline_window_hours: Annotated[int, Field(ge=1)] = 168
+    baseline_window_seconds: Annotated[int, Field(ge=10)] | None = None
+    """In place of BASELINE_WINDOW_HOURS."""
+    max_improvements: Annotated[int, Field(ge=1, le=10)] = 3
+    max_concurrent_improvements: Annotated[int, Field(ge=1, le=10)] = 3
+    improvement_quality_threshold: Ratio = 0.85
+    improvement_risk_tolerance: Ratio = 0.1
+    performance_degradation_threshold: Annotated[float, Field(gt=0)] = 0.20
+    error_frequency_threshold: Annotated[int, Field(ge=1)] = 10
+    monitoring_duration_seconds: Annotated[int, Field(ge=5)] = 3600
+    monitoring_check_interval_seconds: Seconds = 60
+    judge_period_seconds: Seconds = 60
+    rollback_degradation_threshold: Annotated[float, Field(gt=0)] = 0.10
+    max_window_extensions: Annotated[int, Field(ge=0, le=4)] = 1
+    max_error_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    tenant_improvement_configs: Annotated[dict[TenantId, TenantOverrides], NoDecode] = {}
+
+    llm_provider: CommaList = ()
+    """One or several, in the order they are asked: recipes, anthropic, scripted. Without it: anthropic and then
+    recipes where ANTHROPIC_API_KEY is set, else recipes."""
+    llm_model: str | None = None
+    llm_max_tokens: Annotated[int, Field(ge=1)] = 4000
+    llm_temperature: Ratio = 0.1
+    """Sent only to models that take it."""
+    generation_timeout_seconds: Annotated[int, Field(ge=5)] = 60
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: SecretStr | None = None
+    """Secret because it may carry credentials."""
+    scripted_answers: Path | None = None
+    """Folder or file of prepared answers for the provider `scripted`."""
+    circuit_breaker_failure_threshold: Annotated[int, Field(ge=1)] = 3
+    circuit_breaker_recovery_timeout: Seconds = 60
+
+    sandbox: Literal["auto", "unsafe-local"] = "auto"
+
+    enable_self_building: bool = True
+    enable_cloudwatch_streaming: bool = True
+    enable_autonomous_improvements: bool = False
+    enable_component_generation: bool = True
+    enable_improvement_rollback: bool = True
+
+    @classmethod
+    def load(cls, env_file: str | Path | None = ".env") -> "Settings":
+        """Read the environment and `env_file`. Raises Misconfigured with one line per wrong value."""
+        return _load(cls, env_file)
+
+    def policy(
+        self,
+        analysis_window_hours: int | None = None,
+        max_improvements: int | None = None,
+        *,
+        tenant_id: str | None = None,
+    ) -> CyclePolicy:
+        """The thresholds for one cycle: what the caller asked, else the tenant's, else everybody's."""
+        fields: dict[str, Any] = {
+            "analysis_window_s": self.analysis_window_seconds or self.improvement_cycle_analysis_window_hours * 3600,
+            "baseline_window_s": self.baseline_window_seconds or self.baseline_window_hours * 3600,
+            "period_s": self.cloudwatch_metrics_period,
+            "max_improvements": self.max_improvements,
+            "max_concurrent_improvements": self.max_concurrent_improvements,
+            "performance_degradation_threshold": self.performance_degradation_threshold,
+            "error_frequency_threshold": self.error_frequency_threshold,
+            "quality_threshold": self.improvement_quality_threshold,
+            "risk_tolerance": self.improvement_risk_tolerance,
+            "monitoring_duration_s": self.monitoring_duration_seconds,
+            "check_interval_s": self.monitoring_check_interval_seconds,
+            "judge_period_s": self.judge_period_seconds,
+            "rollback_degradation_threshold": self.rollback_degradation_threshold,
+            "max_window_extensions": self.max_window_extensions,
+            "max_error_ratio": self.max_error_ratio,
+            "dependency_max_attempts": self.circuit_breaker_failure_threshold,
+            "dependency_retry_s": self.circuit_breaker_recovery_timeout,
+            "generation_timeout_s": self.generation_timeout_seconds,
+        }
+        if tenant_id is not None and tenant_id in self.tenant_improvement_configs:
+            fields |= self.tenant_improvement_configs[tenant_id].policy_fields()
+        if analysis_window_hours is not None:
+            fields["analysis_window_s"] = analysis_window_hours * 3600
+        if max_improvements is not None:
+            fields["max_improvements"] = max_improvements
+        return CyclePolicy(**fields)
+
+    def providers(self) -> tuple[str, ...]:
+        """Generators in the order they are asked."""
+        if self.llm_provider:
+            return self.llm_provider
+        return ("anthropic", "recipes") if self.anthropic_api_key is not None else ("recipes",)
+
+    def applications(self) -> tuple[Application, ...]:
+        """What APPLICATIONS_FILE says. Raises Misconfigured with one line per wrong field."""
+        return () if self.applications_file is None else read_applications(self.applications_file)
+
+    def feature_flags(self) -> dict[str, bool]:
+        """The ENABLE_ settings by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name.startswith("enable_")}
+
+    def rate_limits(self) -> dict[str, int]:
+        """Calls per tenant and hour, by tool."""
+        prefix = "rate_limit_"
+        return {
+            name.removeprefix(prefix): getattr(self, name)
+            for name in type(self).model_fields
+            if name.startswith(prefix)
+        }
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("llm_provider", "mcp_allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("tenant_improvement_configs", mode="before")
+    @classmethod
+    def _parse_json(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"is not JSON: {error}") from error
+
+    @field_validator("llm_provider")
+    @classmethod
+    def _known_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name in _LATER_PROVIDERS:
+                raise ValueError(f"{name!r} comes with a later release; this one has {', '.join(_KNOWN_PROVIDERS)}")
+            if name not in _KNOWN_PROVIDERS:
+                raise ValueError(f"{name!r} is unknown; choose from {', '.join(_KNOWN_PROVIDERS)}")
+        return value
+
+    @field_validator("state_dir", "applications_file", "scripted_answers")
+    @classmethod
+    def _independent_of_folder(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @field_validator("aws_endpoint_url", "temporal_ui_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+    @field_validator("cloudwatch_metrics_period")
+    @classmethod
+    def _coarse_enough(cls, value: int, info: ValidationInfo) -> int:
+        if value < _CLOUDWATCH_FINEST_PERIOD_S and not is_loopback(info.data.get("aws_endpoint_url")):
+            raise ValueError(
+                f"must be at least {_CLOUDWATCH_FINEST_PERIOD_S} seconds, except where AWS_ENDPOINT_URL is a loopback "
+                "address"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems(self) -> list[str]:
+        """What is wrong with values that are right by themselves, one line each."""
+        found = []
+        if "anthropic" in self.providers() and self.anthropic_api_key is None:
+            found.append("LLM_PROVIDER=anthropic: set ANTHROPIC_API_KEY, or choose LLM_PROVIDER=recipes")
+        if "scripted" in self.providers() and self.scripted_answers is None:
+            found.append("LLM_PROVIDER=scripted: set SCRIPTED_ANSWERS to the file or folder of prepared answers")
+        if self.monitoring_duration_seconds < 3 * self.judge_period_seconds:
+            found.append(
+                f"MONITORING_DURATION_SECONDS={self.monitoring_duration_seconds}: must hold at least three "
+                f"JUDGE_PERIOD_SECONDS ({self.judge_period_seconds})"
+            )
+        found.extend(self._tenant_problems())
+        return found
+
+    def _tenant_problems(self) -> list[str]:
+        return [
+            f"TENANT_IMPROVEMENT_CONFIGS.{tenant}.monitoring_duration_seconds={overrides.monitoring_duration_seconds}: "
+            f"must hold at least three JUDGE_PERIOD_SECONDS ({self.judge_period_seconds})"
+            for tenant, overrides in self.tenant_improvement_configs.items()
+            if (overrides.monitoring_duration_seconds or 3 * self.judge_period_seconds) < 3 * self.judge_period_seconds
+        ]
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a URL or host name stays on this machine."""
+    if address is None:
+        return False
+    host = urlsplit(address).hostname if "://" in address else address.strip("[]")
+    if host is None:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _load(cls: type[SettingsType], env_file: str | Path | None) -> SettingsType:
+    try:
+        return cls(_env_file=env_file)
+    except ValidationError as error:
+        raise Misconfigured("\n".join(_lines(error, cls))) from error
+
+
+def _lines(error: ValidationError, cls: type[BaseSettings]) -> list[str]:
+    """One line per wrong value, without the value of a secret."""
+    lines: list[str] = []
+    for problem in error.errors(include_url=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            lines.extend(message.split("\n"))
+            continue
+        field, *inner = (str(part) for part in problem["loc"])
+        name = _plain(field)
+        path = ".".join([name.upper(), *inner])
+        shown = "" if _secret(cls, name.lower()) else f"={problem['input']!r}"
+        lines.append(f"{path}{shown}: {message[0].lower()}{message[1:]}")
+    return lines
+
+
+def _plain(name: str) -> str:
+    upper = name.upper()
+    return next(upper.removeprefix(prefix) for prefix in PREFIXES if upper.startswith(prefix))
+
+
+def _secret(cls: type[BaseSettings], field: str) -> bool:
+    annotation = cls.model_fields[field].annotation if field in cls.model_fields else None
+    return "SecretStr" in str(annotation) or field == "store_url"
+
+
+__all__ = ["ClientSettings", "Settings", "TenantOverrides", "is_loopback"]
