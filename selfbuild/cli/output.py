@@ -23,7 +23,7 @@ def write(result: Any, output: Format, *, rows: Sequence[Mapping[str, Any]] | No
     if output is Format.JSON:
         print(json.dumps(result, indent=2, ensure_ascii=False))
     elif output is Format.YAML:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
 
         print(yaml.safe_dump(result, sort_keys=False, allow_unicode=True).rstrip())
     elif rows is not None:
