@@ -11,6 +11,6 @@ if [ ! -d "$tree" ]; then
   mv "$tree.partial" "$tree"
 fi
 python -m examples.target_app.load --url http://127.0.0.1:8080 --rate 5 --growth-after 600 --stats /tmp/load.json &
-exec python -m selfbuild.supervisor --state "$state/supervisor" --listen 0.0.0.0:8080 --control 127.0.0.1:8081 \
+exec python -m selfbuild.supervisor --state "$state/supervisor" --listen 0.0.0.0:8080 --beyond-loopback --control 127.0.0.1:8081 \
   --app meetnotes.app:app --workers 4 --canary-workers 2 --tree "$tree" --sha "$sha" \
   --env MEETNOTES_LOG_GROUP=/meetmind/meetnotes

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ WINDOW_S = 25
 PERIOD_S = 5
 MONITORING_S = 45
 CYCLE_TIMEOUT_S = 600
+RECENT_S = 11
+"""The load generator's newest figures cover ten seconds."""
 BAD_ANSWER = REPOSITORY_ROOT / "examples" / "bad_patch" / "answer.json"
 
 TIMING = {
@@ -100,19 +103,20 @@ class Demo:
 def run_demo(*, bad_patch: bool, keep: bool) -> int:
     """Run it; 0 when the cycle ended as it should."""
     began = time.monotonic()
-    state = REPOSITORY_ROOT / ".selfbuild" / "demo"
-    shutil.rmtree(state, ignore_errors=True)
-    teller = Teller()
+    teller = Teller(sys.stdout)
     key = new_api_key()
-    with _stack(state, key, bad_patch=bad_patch) as stack:
+    with stack_for(REPOSITORY_ROOT / ".selfbuild" / "demo", key, bad_patch=bad_patch) as stack:
         teller.step("started Temporal, a local AWS, the example application, a worker and the API")
         teller.line(f"Temporal UI {stack.ui_url}  status {stack.api_url}/health  application {stack.application_url}")
-        with httpx2.Client(base_url=stack.api_url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx2.Client(base_url=stack.api_url, headers=headers, timeout=30) as client:
             demo = Demo(stack, teller, client)
             demo.wait_for_traffic()
             cycle = demo.follow(demo.start_cycle())
+        teller.step(f"{RECENT_S} s more of traffic, for the clients' view of the result")
+        time.sleep(RECENT_S)
         teller.report(cycle, api_url=stack.api_url)
-        teller.traffic(_load_statistics(stack))
+        teller.traffic(load_statistics(stack))
         teller.commits(_git_log(stack.repository))
         good = _as_expected(cycle, bad_patch=bad_patch)
         if keep:
@@ -123,7 +127,9 @@ def run_demo(*, bad_patch: bool, keep: bool) -> int:
 
 
 @contextmanager
-def _stack(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
+def stack_for(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
+    """The stack with the demonstration's windows and load, on free ports and an empty state folder."""
+    shutil.rmtree(state, ignore_errors=True)
     settings = dict(TIMING)
     if bad_patch:
         settings |= {"SELFBUILD_LLM_PROVIDER": "scripted", "SELFBUILD_SCRIPTED_ANSWERS": str(BAD_ANSWER)}
@@ -158,14 +164,15 @@ def _as_expected(cycle: dict[str, Any], *, bad_patch: bool) -> bool:
     return cycle["outcome"] == "improved" and statuses == ["deployed", "deployed"]
 
 
-def _load_statistics(stack: Stack) -> dict[str, Any]:
+def load_statistics(stack: Stack) -> dict[str, Any]:
+    """What the clients have seen so far."""
     path = stack.plan.state / "load.json"
     loaded: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return loaded
 
 
 def _traffic(stack: Stack) -> str:
-    statistics = _load_statistics(stack)
+    statistics = load_statistics(stack)
     by_component = statistics.get("recent", {}).get("by_component", {})
     parts = [
         f"{name} p95 {each['p95_ms'] or 0:.0f} ms, {each['http_errors']}/{each['sent']} errors"

@@ -1,21 +1,21 @@
 """How the demonstration talks to a person: plain lines with the seconds since the start."""
 
-import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 
 class Teller:
-    """Writes to stdout."""
+    """Writes lines for a person."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._began = time.monotonic()
 
     def line(self, text: str) -> None:
         """One line with its time."""
-        sys.stdout.write(f"{time.monotonic() - self._began:6.1f} s    {text}\n")
-        sys.stdout.flush()
+        self._stream.write(f"{time.monotonic() - self._began:6.1f} s    {text}\n")
+        self._stream.flush()
 
     def step(self, text: str) -> None:
         """The headline of a part."""
@@ -23,7 +23,7 @@ class Teller:
 
     def plain(self, text: str = "") -> None:
         """Text without a time."""
-        sys.stdout.write(f"{text}\n")
+        self._stream.write(f"{text}\n")
 
     def report(self, cycle: dict[str, Any], *, api_url: str) -> None:
         """What was wrong, what was changed, what the judge saw, how it ended."""

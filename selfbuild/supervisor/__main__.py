@@ -31,14 +31,17 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = "127.0.0.1" if host == "localhost" else host
     try:
-        if not ipaddress.IPv4Address(host).is_loopback:
-            raise argparse.ArgumentTypeError(f"{text!r} is not on loopback: put a proxy in front to serve others")
+        ipaddress.IPv4Address(host)
         number = int(port)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form 127.0.0.1:PORT") from error
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{number} is no port")
     return host, number
+
+
+def _on_loopback(address: tuple[str, int]) -> bool:
+    return ipaddress.IPv4Address(address[0]).is_loopback
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -52,6 +55,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m selfbuild.supervisor", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="folder of supervisor.json")
     parser.add_argument("--listen", type=_address, required=True, metavar="HOST:PORT", help="of the application")
+    parser.add_argument(
+        "--beyond-loopback", action="store_true", help="let --listen name another address, as in a container"
+    )
     parser.add_argument("--control", type=_address, required=True, metavar="HOST:PORT", help="of the control interface")
     parser.add_argument("--app", required=True, metavar="MODULE:NAME", help="the ASGI application in the tree")
     parser.add_argument("--tree", type=Path, help="folder of the first release; an existing state wins")
@@ -66,6 +72,10 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if not 1 <= arguments.canary_workers < arguments.workers:
         parser.error("--canary-workers must be at least 1 and smaller than --workers")
+    if not _on_loopback(arguments.control):
+        parser.error("--control must be on loopback: whoever reaches it decides what serves")
+    if not (arguments.beyond_loopback or _on_loopback(arguments.listen)):
+        parser.error("--listen is not on loopback: put a proxy in front, or say --beyond-loopback")
     return arguments
 
 

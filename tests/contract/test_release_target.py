@@ -479,6 +479,7 @@ async def test_control_refuses_what_a_web_page_could_send(supervised: Supervised
         pytest.param({}, "another supervisor uses", id="same state"),
         pytest.param({"--state": "other"}, "Address already in use", id="busy port"),
         pytest.param({"--listen": "0.0.0.0:0"}, "not on loopback", id="not loopback"),
+        pytest.param({"--control": "0.0.0.0:0"}, "must be on loopback", id="control not on loopback"),
     ],
 )
 async def test_supervisor_that_cannot_start_says_why_in_one_line(

@@ -23,12 +23,12 @@ FAST = {
     "SELFBUILD_BASELINE_WINDOW_SECONDS": "10",
     "SELFBUILD_JUDGE_PERIOD_SECONDS": "5",
     "SELFBUILD_MONITORING_CHECK_INTERVAL_SECONDS": "5",
-    "SELFBUILD_MONITORING_DURATION_SECONDS": "20",
+    "SELFBUILD_MONITORING_DURATION_SECONDS": "30",
     "SELFBUILD_MAX_ERROR_RATIO": "0.1",
     "SELFBUILD_MAX_IMPROVEMENTS": "1",
     "SELFBUILD_ENABLE_AUTONOMOUS_IMPROVEMENTS": "true",
 }
-ERRORS_ONLY = ("--rate", "20", "--growth-after", "100000", "--errors-after", "0", "--tenants", TENANT)
+ERRORS_ONLY = ("--rate", "30", "--growth-after", "100000", "--errors-after", "0", "--tenants", TENANT)
 BOUND_S = 300
 StackFactory = Callable[..., AbstractContextManager["Run"]]
 

@@ -11,27 +11,27 @@ pytestmark = pytest.mark.timeout(600)
 
 def kept_once(run: Run, cycle: dict[str, Any]) -> None:
     """What must hold after a cycle with one good patch."""
-    assert cycle["outcome"] == "improved", run.logs()
     (improvement,) = cycle["improvements"]
+    assert cycle["outcome"] == "improved", f"{improvement['reason']}\n{run.logs()}"
     release = improvement["release"]
     assert improvement["status"] == "deployed"
     assert run.trailers("Release-Id") == [release["release_id"]]
     assert run.trailers("Reverts-Release") == []
     target = run.target()
-    assert target["canary_sha"] is None
-    assert target["baseline_sha"] == release["sha"]
+    assert target["canary"] is None
+    assert target["baseline"]["sha"] == release["sha"]
 
 
 def rolled_back_once(run: Run, cycle: dict[str, Any]) -> None:
     """What must hold after a cycle with a bad patch."""
-    assert cycle["outcome"] == "rolled_back", run.logs()
     (improvement,) = cycle["improvements"]
+    assert cycle["outcome"] == "rolled_back", f"{improvement['reason']}\n{run.logs()}"
     release = improvement["release"]
     assert run.trailers("Release-Id") == [release["release_id"]]
     assert run.trailers("Reverts-Release") == [release["release_id"]]
     target = run.target()
-    assert target["canary_sha"] is None
-    assert target["baseline_sha"] == release["baseline_sha"]
+    assert target["canary"] is None
+    assert target["baseline"]["sha"] == release["baseline_sha"]
 
 
 def kill_worker_in_each(run: Run, steps: list[str]) -> None:
