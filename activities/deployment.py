@@ -41,12 +41,12 @@ class DeploymentActivities:
     @activity.defn(name=steps.DEPLOY.name)
     async def deploy(self, request: steps.DeployRequest) -> Release:
         """Commit, push, export and start the canary."""
-        entry = _entry(request, ReleaseState.DEPLOYING)
-        known = await self._records.ledger_put(entry)
-        if known.state is ReleaseState.ROLLED_BACK:
-            raise Conflict(f"release {request.release_id} was rolled back already: deploy under a new release id")
-        if known.release is not None:
+        known = await self._records.ledger_get(request.release_id)
+        if known is not None and known.state is ReleaseState.CANARY and known.release is not None:
             return known.release
+        entry = _entry(request, ReleaseState.DEPLOYING)
+        if (await self._records.ledger_put(entry)).state is ReleaseState.ROLLED_BACK:
+            raise Conflict(f"release {request.release_id} was rolled back already: deploy under a new release id")
         before = await self._target.describe(request.application)
         if before.baseline_sha is None:
             raise Conflict(f"the target of {request.application.key} serves nothing yet: start the application first")

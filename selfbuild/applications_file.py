@@ -15,8 +15,12 @@ _SCP_LIKE = re.compile(r"^[^/\\]+:")
 """`git@host:path` and `C:\\path` are no paths relative to the file."""
 
 
-def read_applications(path: Path) -> tuple[Application, ...]:
+def read_applications(path: Path, *, namespace: str | None = None) -> tuple[Application, ...]:
     """The applications in the order of the file; relative repository urls start at its folder.
+
+    Args:
+        path: The file.
+        namespace: CloudWatch namespace of applications that name none.
 
     Raises:
         Misconfigured: one line per problem, each naming the file, the table and the field.
@@ -29,7 +33,7 @@ def read_applications(path: Path) -> tuple[Application, ...]:
         unknown = [f"{place}: {name}: unknown field" for name in _unknown_fields(Application, table)]
         problems.extend(unknown)
         try:
-            application = Application.model_validate(table)
+            application = Application.model_validate(_with_namespace(table, namespace))
         except ValidationError as error:
             problems.extend(_lines(place, error))
             continue
@@ -39,6 +43,13 @@ def read_applications(path: Path) -> tuple[Application, ...]:
     if problems:
         raise Misconfigured("\n".join(problems))
     return tuple(applications)
+
+
+def _with_namespace(table: Mapping[str, Any], namespace: str | None) -> Mapping[str, Any]:
+    telemetry = table.get("telemetry")
+    if namespace is None or not isinstance(telemetry, dict):
+        return table
+    return {**table, "telemetry": {"namespace": namespace, **telemetry}}
 
 
 def _tables(path: Path) -> list[Mapping[str, Any]]:

@@ -236,7 +236,9 @@ class Settings(BaseSettings):
 
     def applications(self) -> tuple[Application, ...]:
         """What APPLICATIONS_FILE says. Raises Misconfigured with one line per wrong field."""
-        return () if self.applications_file is None else read_applications(self.applications_file)
+        if self.applications_file is None:
+            return ()
+        return read_applications(self.applications_file, namespace=self.cloudwatch_namespace)
 
     def feature_flags(self) -> dict[str, bool]:
         """The ENABLE_ settings by name."""

@@ -34,6 +34,8 @@ MAX_RELEASE_ATTEMPTS = 3
 SUBJECT_LENGTH = 72
 SECURITY_CLASSES = frozenset({"path", "scope", "unicode", "code"})
 """A patch refused for one of these is never asked to be repaired: it may be an injection."""
+MODEL_RISK = 0.3
+"""Least risk of a patch that no recipe made: the gate cannot see a change of meaning that breaks no test."""
 DETERMINISTIC_PROVIDERS = frozenset({"recipes", "scripted"})
 """Asking them again with feedback gives the same answer."""
 _STATUS_OF = {
@@ -108,10 +110,9 @@ class Improvement:
             found = await self._make_patch()
             if found is None:
                 return
-            if not self._request.deploy_allowed:
-                self._end(
-                    ImprovementStatus.REJECTED, "deploying is off: set ENABLE_AUTONOMOUS_IMPROVEMENTS=true to allow it"
-                )
+            refusal = self._refusal_to_deploy(found[1])
+            if refusal is not None:
+                self._end(ImprovementStatus.REJECTED, refusal)
                 return
             await self._wait_for_turn()
             await self._release(*found)
@@ -220,6 +221,16 @@ class Improvement:
         return gate
 
     # Release
+
+    def _refusal_to_deploy(self, patch: StoredPatch) -> str | None:
+        """Why an accepted patch is not deployed without a person, or None."""
+        if not self._request.deploy_allowed:
+            return "deploying is off: set ENABLE_AUTONOMOUS_IMPROVEMENTS=true to allow it"
+        risk = max(self._request.opportunity.risk, 0.0 if patch.provider == "recipes" else MODEL_RISK)
+        tolerance = self._request.policy.risk_tolerance
+        if risk > tolerance:
+            return f"risk {risk:.2f} is above IMPROVEMENT_RISK_TOLERANCE {tolerance:.2f}: apply the patch by hand"
+        return None
 
     async def _wait_for_turn(self) -> None:
         """One release at a time for an application, so that each is judged against what really serves."""

@@ -30,6 +30,13 @@ RECENT_S = 11
 """The load generator's newest figures cover ten seconds."""
 BAD_ANSWER = REPOSITORY_ROOT / "examples" / "bad_patch" / "answer.json"
 
+BAD_PATCH = {
+    "SELFBUILD_LLM_PROVIDER": "scripted",
+    "SELFBUILD_SCRIPTED_ANSWERS": str(BAD_ANSWER),
+    "SELFBUILD_IMPROVEMENT_RISK_TOLERANCE": "0.3",
+}
+"""A prepared answer in place of a model's, with the risk that goes with it tolerated."""
+
 TIMING = {
     "SELFBUILD_CLOUDWATCH_METRICS_PERIOD": str(PERIOD_S),
     "SELFBUILD_ANALYSIS_WINDOW_SECONDS": str(WINDOW_S),
@@ -132,7 +139,7 @@ def stack_for(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
     shutil.rmtree(state, ignore_errors=True)
     settings = dict(TIMING)
     if bad_patch:
-        settings |= {"SELFBUILD_LLM_PROVIDER": "scripted", "SELFBUILD_SCRIPTED_ANSWERS": str(BAD_ANSWER)}
+        settings |= BAD_PATCH
     grows = str(BASELINE_S + STARTUP_S)
     load = ("--rate", "30", "--growth-after", grows, "--errors-after", grows, "--tenants", TENANT)
     with Stack(Plan(state=state, ports=Ports(*free_ports(6)), settings=settings, load=load), key) as stack:

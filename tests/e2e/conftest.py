@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from selfbuild.embedded.children import Child, free_ports
-from selfbuild.embedded.demo import BAD_ANSWER
+from selfbuild.embedded.demo import BAD_PATCH
 from selfbuild.embedded.stack import APPLICATION, TENANT, Plan, Ports, Stack, new_api_key
 
 FAST = {
@@ -118,7 +118,7 @@ def run_stack(tmp_path: Path) -> Iterator[StackFactory]:
     ) -> Iterator[Run]:
         settings = {**FAST, "HOLD_STEPS": hold, "HOLD_FOLDER": str(tmp_path)}
         if bad_patch:
-            settings |= {"SELFBUILD_LLM_PROVIDER": "scripted", "SELFBUILD_SCRIPTED_ANSWERS": str(BAD_ANSWER)}
+            settings |= BAD_PATCH
         plan = Plan(
             state=state or tmp_path / "state",
             ports=ports or Ports(*free_ports(6)),

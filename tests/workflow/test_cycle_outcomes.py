@@ -195,7 +195,8 @@ async def test_gate_words_go_back_to_the_generator(skipping: WorkflowEnvironment
     verdicts = [refused("syntax", "Validation failed: Syntax error on line 42"), accepted()]
     doubles = Steps(gate=lambda request: verdicts.pop(0))
 
-    report = await run_cycle(skipping, serving, doubles, providers=("anthropic",))
+    policy = a_policy(risk_tolerance=0.3)
+    report = await run_cycle(skipping, serving, doubles, providers=("anthropic",), policy=policy)
 
     assert report.outcome == "improved"
     assert doubles.log[:4] == ["generate anthropic 0", "validate a", "generate anthropic 1", "validate a"]
@@ -288,6 +289,25 @@ async def test_deploying_switched_off_ends_before_the_release(skipping: Workflow
     assert report.improvements[0].status is ImprovementStatus.REJECTED
     assert "ENABLE_AUTONOMOUS_IMPROVEMENTS" in report.improvements[0].reason
     assert doubles.calls["deploy"] == 0
+
+
+@pytest.mark.parametrize(
+    ("provider", "risk", "tolerance", "deployed"),
+    [
+        pytest.param("recipes", 0.05, 0.1, 1, id="recipe-of-low-risk"),
+        pytest.param("recipes", 0.2, 0.1, 0, id="recipe-of-high-risk"),
+        pytest.param("anthropic", 0.05, 0.1, 0, id="model"),
+        pytest.param("anthropic", 0.05, 0.3, 1, id="model-tolerated"),
+    ],
+)
+async def test_risk_above_the_tolerance_is_left_to_a_person(
+    skipping: WorkflowEnvironment, serving: Serving, provider: str, risk: float, tolerance: float, deployed: int
+) -> None:
+    doubles = Steps(opportunities=(an_opportunity(risk=risk),))
+
+    await run_cycle(skipping, serving, doubles, providers=(provider,), policy=a_policy(risk_tolerance=tolerance))
+
+    assert doubles.calls["deploy"] == deployed
 
 
 async def test_refused_credentials_fail_the_cycle_at_once_and_are_recorded(
