@@ -317,7 +317,7 @@ class Records(Protocol):
         metric_name: str | None = None,
         limit: int = 200,
     ) -> tuple[tuple[str, Insight], ...]:
-        """(tenant, insight) pairs, newest window first; `metric_name` matches evidence numbers, type or component."""
+        """(tenant, insight) pairs, newest window first; `metric_name` matches metric, type, component or numbers."""
         ...
 
     async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:

@@ -220,8 +220,6 @@ class SqlStore:
 
 
 def speaks_of(insight: Insight, name: str) -> bool:
-    """Whether an evidence number, the type or the component of the insight contains `name`, in any case."""
-    wanted = name.casefold()
-    return any(
-        wanted in text.casefold() for text in (*insight.evidence.numbers, insight.insight_type.value, insight.component)
-    )
+    """Whether the metric, the type, the component or an evidence number contains `name`, in any case."""
+    names = (insight.metric_name or "", insight.insight_type.value, insight.component, *insight.evidence.numbers)
+    return any(name.casefold() in known.casefold() for known in names)

@@ -9,7 +9,7 @@ from selfbuild.analysis.detect import MIN_PAST, MIN_RECENT, Shift, enough_sample
 from selfbuild.analysis.fingerprint import mask
 from selfbuild.analysis.rank import rank_opportunities
 from selfbuild.analysis.severity import error_severity, latency_severity, throughput_severity
-from selfbuild.domain.applications import Application
+from selfbuild.domain.applications import Application, TelemetryConfig
 from selfbuild.domain.base import digest_of
 from selfbuild.domain.cycles import CyclePolicy
 from selfbuild.domain.insights import Analysis, Evidence, Insight, InsightType, Severity
@@ -235,6 +235,7 @@ def _insight(
         insight_type=insight_type,
         severity=severity,
         component=component,
+        metric_name=_metric_of(insight_type, application.telemetry),
         tenants=group.tenants if group and group.tenants else (application.tenant_id,),
         fingerprint=fingerprint,
         description=description,
@@ -245,6 +246,14 @@ def _insight(
         error_message=mask(group.message)[:500] if group else None,
         evidence=evidence,
     )
+
+
+def _metric_of(insight_type: InsightType, telemetry: TelemetryConfig) -> str | None:
+    return {
+        InsightType.PERFORMANCE_DEGRADATION: telemetry.latency_metric,
+        InsightType.ERROR_PATTERN: telemetry.errors_metric,
+        InsightType.THROUGHPUT_DROP: telemetry.requests_metric,
+    }.get(insight_type)
 
 
 def _shift_numbers(shift: Shift, series: Series, place: _Place) -> dict[str, float]:

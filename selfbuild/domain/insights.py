@@ -46,6 +46,8 @@ class Insight(Value):
     insight_type: InsightType
     severity: Severity
     component: str
+    metric_name: str | None = None
+    """The application's own name of the metric that deviates."""
     tenants: tuple[str, ...] = ()
     fingerprint: str
     """The same deviation found again has the same fingerprint."""

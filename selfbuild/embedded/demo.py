@@ -24,7 +24,7 @@ STARTUP_S = 5
 WINDOW_S = 25
 """Meetings that have grown: what is analysed."""
 PERIOD_S = 5
-MONITORING_S = 45
+MONITORING_S = 50
 CYCLE_TIMEOUT_S = 600
 RECENT_S = 11
 """The load generator's newest figures cover ten seconds."""
@@ -89,7 +89,9 @@ class Demo:
         deadline = time.monotonic() + CYCLE_TIMEOUT_S
         while time.monotonic() < deadline:
             cycle = self.get(f"/v1/cycles/{cycle_id}")
-            details = [self.get(f"/v1/improvements/{each['improvement_id']}") for each in cycle["improvements"]]
+            listed = self.get(f"/v1/improvements?cycle_id={cycle_id}")["improvements"]
+            names = sorted(each["improvement_id"] for each in listed)
+            details = [self.get(f"/v1/improvements/{name}") for name in names]
             for key, text in _progress(cycle, details):
                 if self.seen.get(key) != text:
                     self.seen[key] = text
@@ -141,7 +143,7 @@ def stack_for(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
     if bad_patch:
         settings |= BAD_PATCH
     grows = str(BASELINE_S + STARTUP_S)
-    load = ("--rate", "30", "--growth-after", grows, "--errors-after", grows, "--tenants", TENANT)
+    load = ("--rate", "40", "--growth-after", grows, "--errors-after", grows, "--tenants", TENANT)
     with Stack(Plan(state=state, ports=Ports(*free_ports(6)), settings=settings, load=load), key) as stack:
         yield stack
 

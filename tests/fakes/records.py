@@ -90,5 +90,5 @@ class FakeRecords:
 
 
 def _mentions(insight: Insight, wanted: str) -> bool:
-    names = [insight.component, insight.insight_type.value, *insight.evidence.numbers]
+    names = [insight.metric_name or "", insight.component, insight.insight_type.value, *insight.evidence.numbers]
     return any(wanted in name.lower() for name in names)
