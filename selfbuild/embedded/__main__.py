@@ -23,7 +23,8 @@ def main() -> int:
     up.add_argument("--application-port", type=int, default=8080, help="of the example application (%(default)s)")
     up.add_argument("--control-port", type=int, default=8081, help="of its supervisor (%(default)s)")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, _interrupt)
     try:
         if arguments.command == "demo":
             return run_demo(bad_patch=arguments.bad_patch, keep=arguments.keep)

@@ -24,7 +24,7 @@ STARTUP_S = 5
 WINDOW_S = 25
 """Meetings that have grown: what is analysed."""
 PERIOD_S = 5
-MONITORING_S = 50
+MONITORING_S = 45
 CYCLE_TIMEOUT_S = 600
 RECENT_S = 11
 """The load generator's newest figures cover ten seconds."""
@@ -44,8 +44,8 @@ TIMING = {
     "SELFBUILD_JUDGE_PERIOD_SECONDS": str(PERIOD_S),
     "SELFBUILD_MONITORING_CHECK_INTERVAL_SECONDS": str(PERIOD_S),
     "SELFBUILD_MONITORING_DURATION_SECONDS": str(MONITORING_S),
-    # 350 requests without an error show less than 2 %; an hour of production shows less than the default 1 %.
-    "SELFBUILD_MAX_ERROR_RATIO": "0.02",
+    # The example fails in 8 % of its requests when the first trial begins, and 45 s show no less than a few per cent.
+    "SELFBUILD_MAX_ERROR_RATIO": "0.15",
     "SELFBUILD_ENABLE_AUTONOMOUS_IMPROVEMENTS": "true",
 }
 """Sixty seconds and an hour in production; the same code."""
@@ -143,7 +143,7 @@ def stack_for(state: Path, key: str, *, bad_patch: bool) -> Iterator[Stack]:
     if bad_patch:
         settings |= BAD_PATCH
     grows = str(BASELINE_S + STARTUP_S)
-    load = ("--rate", "40", "--growth-after", grows, "--errors-after", grows, "--tenants", TENANT)
+    load = ("--rate", "30", "--growth-after", grows, "--errors-after", grows, "--tenants", TENANT)
     with Stack(Plan(state=state, ports=Ports(*free_ports(6)), settings=settings, load=load), key) as stack:
         yield stack
 
