@@ -35,7 +35,7 @@ class TelemetryActivities:
         return steps.Collected(
             telemetry=await self._artifacts.put(window.model_dump_json().encode()),
             series_count=len(window.series),
-            sample_count=sum(len(series.values) for series in window.series),
+            sample_count=sum(int(series.present.sum()) for series in window.series),
             error_group_count=len(window.error_groups),
             log_events=window.log_events_matched,
             api_calls=window.api_calls,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from selfbuild.domain.applications import Application
-from selfbuild.domain.base import ArtifactRef, Value
+from selfbuild.domain.base import ArtifactRef, AwareDatetime, Value
 from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
 from selfbuild.domain.patches import GateReport, Patch, PatchRequest, Proposal, SourceFile
 from selfbuild.domain.releases import Release, ReleaseState, TargetStatus
-from selfbuild.domain.telemetry import Bucket, TelemetryWindow
+from selfbuild.domain.telemetry import Bucket, LogEvent, Measure, Series, Span, TelemetryBatch, TelemetryWindow
 
 
 class TelemetrySource(Protocol):
@@ -64,6 +64,78 @@ class TelemetrySource(Protocol):
 
         `canary` and `baseline` are values of the release dimension; `slow_ms` is each component's threshold.
         """
+        ...
+
+    def batch(
+        self, application: Application, *, start: datetime, end: datetime, period_s: int, sampling_rate: float
+    ) -> TelemetryBatch:
+        """What was published in the closed periods of `[start, end)`, for the store.
+
+        Log events of level WARNING and worse are sampled at `sampling_rate` (0-1], yet every kind of event keeps
+        at least one; an event's weight says how many it stands for.
+
+        Raises:
+            As `collect`.
+        """
+        ...
+
+
+class StoreSize(Value):
+    """What a telemetry store holds."""
+
+    segments: int
+    bytes: int
+    points: int
+    events: int
+    oldest: AwareDatetime | None
+    newest: AwareDatetime | None
+
+
+class TelemetryStore(Protocol):
+    """The rolling store of telemetry: immutable segments by tenant, application and day. Any number of writers."""
+
+    def append(self, batch: TelemetryBatch) -> None:
+        """Keep a batch. The same batch again, or a later one over the same periods, replaces what was there."""
+        ...
+
+    def coverage(self, application: Application, *, start: datetime, end: datetime) -> tuple[Span, ...]:
+        """The parts of `[start, end)` that batches cover, ascending, joined where they touch."""
+        ...
+
+    def series(
+        self,
+        application: Application,
+        *,
+        start: datetime,
+        end: datetime,
+        component: str | None = None,
+        measure: Measure | None = None,
+    ) -> tuple[Series, ...]:
+        """Series of `[start, end)`, one a component, measure, metric and period length; sorted by those."""
+        ...
+
+    def events(
+        self,
+        application: Application,
+        *,
+        start: datetime,
+        end: datetime,
+        component: str | None = None,
+        limit: int = 1000,
+    ) -> tuple[LogEvent, ...]:
+        """Log events of `[start, end)`, newest first."""
+        ...
+
+    def compact(self, *, now: datetime) -> int:
+        """Join the small segments of days and hours that are over; how many segments went. Safe beside writers."""
+        ...
+
+    def expire(self, *, before: datetime) -> int:
+        """Delete whole days before `before`; how many segments went."""
+        ...
+
+    def size(self, application: Application | None = None) -> StoreSize:
+        """What is held, of one application or of all."""
         ...
 
 

@@ -89,9 +89,9 @@ class CloudWatchSource:
         ]
         points = iter(metrics.read(queries, span))
         series = [
-            Series(component=component, measure=measure, unit=unit, starts=tuple(sorted(p)), values=_ascending(p))
+            Series.of(p, period_s=period_s, component=component, measure=measure, metric=metric, unit=unit)
             for component in components
-            for measure, _, _, unit in measures
+            for measure, metric, _, unit in measures
             if (p := next(points))
         ]
         logs = LogReader(self._logs, sleep=self._sleep)
@@ -239,10 +239,6 @@ def _arm_counts(points: list[Points], period: float) -> ArmCounts | None:
         p50_ms=p50,
         p95_ms=p95,
     )
-
-
-def _ascending(points: Points) -> tuple[float, ...]:
-    return tuple(points[start] for start in sorted(points))
 
 
 def _weighted(percentiles: Points, counts: Points) -> float | None:

@@ -1,9 +1,10 @@
 """One window in, insights and ranked opportunities out. Pure; missing telemetry is noted, never taken for zero."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from statistics import NormalDist
 from typing import NamedTuple
+
+import numpy as np
 
 from selfbuild.analysis.detect import MIN_PAST, MIN_RECENT, Shift, enough_samples, find_shift
 from selfbuild.analysis.fingerprint import mask
@@ -77,17 +78,16 @@ def _components(window: TelemetryWindow) -> dict[str, _Component]:
 def _latency_insights(component: _Component, place: _Place, notes: list[str]) -> list[Insight]:
     measured = [component.series[m] for m in LATENCY_MEASURES if m in component.series]
     window_start = place.window.start.timestamp()
-    usable = [s for s in measured if enough_samples(s.starts, window_start=window_start)]
+    usable = [s for s in measured if enough_samples(s.sampled()[0].tolist(), window_start=window_start)]
     if not usable:
-        longest = max((len(s.starts) for s in measured), default=0)
+        longest = max((int(s.present.sum()) for s in measured), default=0)
         notes.append(
             f"{component.name}: too little latency to judge: {longest} periods, {MIN_PAST + MIN_RECENT} are needed, "
             f"the newest within the window"
         )
     for series in usable:
         shift = find_shift(
-            series.starts,
-            series.values,
+            *_lists(series),
             window_start=window_start,
             direction="up",
             min_effect=place.policy.performance_degradation_threshold,
@@ -127,8 +127,7 @@ def _throughput_insights(component: _Component, place: _Place) -> list[Insight]:
     if series is None:
         return []
     shift = find_shift(
-        series.starts,
-        series.values,
+        *_lists(series),
         window_start=place.window.start.timestamp(),
         direction="down",
         min_effect=max(MIN_THROUGHPUT_DROP, place.policy.performance_degradation_threshold),
@@ -202,9 +201,9 @@ def _error_numbers(group: ErrorGroup, component: _Component, window: TelemetryWi
         if errors is not None and served:
             numbers[name] = errors / served
     series = component.series.get(Measure.ERRORS)
-    values = [v for t, v in zip(series.starts, series.values, strict=True) if start <= t < end] if series else []
-    if any(values):
-        numbers["frequency"] = sum(v > 0 for v in values) / len(values)
+    values = series.within(start, end) if series else np.empty(0)
+    if values.any():
+        numbers["frequency"] = float((values > 0).mean())
     return numbers
 
 
@@ -258,14 +257,15 @@ def _metric_of(insight_type: InsightType, telemetry: TelemetryConfig) -> str | N
 
 def _shift_numbers(shift: Shift, series: Series, place: _Place) -> dict[str, float]:
     window_start = place.window.start.timestamp()
-    in_window = [t for t in series.starts if t >= window_start]
+    starts = series.sampled()[0]
+    in_window = starts[starts >= window_start]
     return {
         "ratio": shift.ratio,
         "z": shift.z,
         "past_samples": float(shift.past_samples),
         "recent_samples": float(shift.recent_samples),
         "started": shift.started,
-        "frequency": sum(t >= shift.started for t in in_window) / len(in_window),
+        "frequency": float((in_window >= shift.started).mean()),
     }
 
 
@@ -279,8 +279,13 @@ def _total(component: _Component, measure: Measure, since: float, until: float) 
     series = component.series.get(measure)
     if series is None:
         return None
-    values: Iterable[float] = [v for t, v in zip(series.starts, series.values, strict=True) if since <= t < until]
-    return sum(values) if values else None
+    values = series.within(since, until)
+    return float(values.sum()) if len(values) else None
+
+
+def _lists(series: Series) -> tuple[list[float], list[float]]:
+    starts, values = series.sampled()
+    return starts.tolist(), values.tolist()
 
 
 def _times(ratio: float) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from selfbuild.domain.base import ApplicationName, TenantId, Value
+from selfbuild.domain.telemetry import Direction, Measure
 
 
 class Mode(StrEnum):
@@ -15,6 +16,28 @@ class Mode(StrEnum):
     """Find and rank; change nothing."""
     AUTO = "auto"
     """Carry improvements through to a judged release."""
+
+
+class DeclaredMetric(Value):
+    """A metric beside latency, requests and errors that the agent is to watch."""
+
+    name: str
+    measure: Measure = Measure.LEVEL
+    statistic: str = "Average"
+    unit: str | None = None
+    """As CloudWatch names it; None = whatever was published."""
+    worse: Direction | None = None
+    """None = as the measure says."""
+    capacity: Annotated[float, Field(gt=0)] | None = None
+    """For `utilization`: the value that is 100 per cent; None = the metric is in per cent already."""
+    namespace: str | None = None
+    """None = the application's."""
+    dimensions: dict[str, str] = {}
+    """Fixed dimensions in place of component and tenant, for metrics that a service of AWS publishes."""
+    component: str | None = None
+    """Whose metric it is where `dimensions` are fixed."""
+    expression: str | None = None
+    """Metric math over `requests`, `errors`, `latency` in place of a published metric: `100 * errors / requests`."""
 
 
 class TelemetryConfig(Value):
@@ -30,6 +53,7 @@ class TelemetryConfig(Value):
     tenant_dimension: str = "tenant_id"
     release_dimension: str = "release"
     """Metrics are also published by (component, release): that is how a canary is told from its baseline."""
+    metrics: tuple[DeclaredMetric, ...] = ()
 
 
 class RepositoryConfig(Value):

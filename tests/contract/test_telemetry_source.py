@@ -175,7 +175,7 @@ def collected(world: World, *, start: float = 0, end: float = 60) -> TelemetryWi
 def values_of(window: TelemetryWindow, component: str, measure: Measure) -> dict[float, float]:
     series = [s for s in window.series if (s.component, s.measure) == (component, measure)]
     assert len(series) <= 1
-    return {start - ORIGIN: value for s in series for start, value in zip(s.starts, s.values, strict=True)}
+    return {start - ORIGIN: value for s in series for start, value in s.points().items()}
 
 
 def test_series_hold_every_measure_of_each_component(world: World) -> None:

@@ -136,12 +136,12 @@ def _series(component: str, own: list[ServedRequest], periods: list[float], peri
         (Measure.LATENCY_MEAN, "Milliseconds", lambda served: fmean(r.latency_ms for r in served)),
     ]
     return [
-        Series(
+        Series.of(
+            {start: float(value(served)) for start, served in filled.items()},
+            period_s=period_s,
             component=component,
             measure=measure,
             unit=unit,
-            starts=tuple(filled),
-            values=tuple(float(value(served)) for served in filled.values()),
         )
         for measure, unit, value in measures
         if filled

@@ -15,7 +15,7 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.cycles import CyclePolicy
 from selfbuild.domain.insights import Analysis, InsightType, Severity
-from selfbuild.domain.telemetry import ErrorGroup, Measure, Series, TelemetryWindow
+from selfbuild.domain.telemetry import ErrorGroup, Measure, Samples, Series, TelemetryWindow
 
 PERIOD_S = 5
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -31,9 +31,15 @@ APPLICATION = Application.model_validate(
 
 
 def a_series(values: Sequence[float], *, component: str = "topics", measure: Measure = Measure.LATENCY_P95) -> Series:
-    starts = tuple(START.timestamp() + PERIOD_S * n for n in range(len(values)))
     unit = "Milliseconds" if measure.startswith("latency") else "Count"
-    return Series(component=component, measure=measure, unit=unit, starts=starts, values=tuple(values))
+    return Series(
+        component=component,
+        measure=measure,
+        unit=unit,
+        start=START.timestamp(),
+        period_s=PERIOD_S,
+        values=Samples(values),
+    )
 
 
 def a_group(**fields: Any) -> ErrorGroup:
