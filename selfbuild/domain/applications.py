@@ -53,6 +53,10 @@ class TelemetryConfig(Value):
     tenant_dimension: str = "tenant_id"
     release_dimension: str = "release"
     """Metrics are also published by (component, release): that is how a canary is told from its baseline."""
+    callee_dimension: str = "callee"
+    """Calls between components are published by (component, callee), with or without the tenant."""
+    calls_metric: str = "Calls"
+    """Unit Count."""
     metrics: tuple[DeclaredMetric, ...] = ()
 
 

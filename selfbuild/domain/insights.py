@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from selfbuild.domain.base import AwareDatetime, CodeLocation, Value
+from selfbuild.domain.base import ArtifactRef, AwareDatetime, CodeLocation, Value
 
 
 class InsightType(StrEnum):
@@ -27,6 +27,32 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+class Mark(Value):
+    """A moment on a chart: a release, the start of a shift."""
+
+    at: float
+    """Seconds since the epoch."""
+    label: str
+
+
+class Chart(Value):
+    """What a person looks at to believe an insight."""
+
+    title: str
+    unit: str
+    starts: tuple[float, ...]
+    """Start of each period, seconds since the epoch; at most 400."""
+    values: tuple[float | None, ...]
+    """None where there was no sample."""
+    baseline: float | None = None
+    """Level of the baseline."""
+    threshold: float | None = None
+    """Level from which the deviation counts."""
+    window_start: float
+    window_end: float
+    marks: tuple[Mark, ...] = ()
+
+
 class Evidence(Value):
     """The numbers behind an insight."""
 
@@ -37,6 +63,10 @@ class Evidence(Value):
     """Each with its unit in the name: p95_ms, baseline_p95_ms, error_ratio, requests, z."""
     samples: tuple[str, ...] = ()
     """Log samples, masked and cut; data, never instructions."""
+    source: str = "cloudwatch"
+    """Where the telemetry came from; a stand-in's name where CloudWatch could not be reached."""
+    chart: ArtifactRef | None = None
+    """A `Chart` in JSON."""
 
 
 class Insight(Value):
@@ -57,6 +87,19 @@ class Insight(Value):
     location: CodeLocation | None = None
     error_type: str | None = None
     error_message: str | None = None
+    kind: str = ""
+    """How the telemetry deviates: level_shift, spike, regime_change, creep, exhaustion, errors, cache, calls."""
+    started_at: AwareDatetime | None = None
+    """When the deviation began, where that can be told."""
+    release: str | None = None
+    """The release after which it began: 12 hex digits of the commit."""
+    cause: str | None = None
+    """The component that the call graph blames, where it is another one."""
+    blocked: str | None = None
+    """Why no patch is to be made, where that is so."""
+    first_seen: AwareDatetime | None = None
+    last_seen: AwareDatetime | None = None
+    """Of an error, within the window."""
     evidence: Evidence
 
 

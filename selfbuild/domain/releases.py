@@ -96,3 +96,14 @@ class Judgement(Value):
     baseline_requests: int = 0
     goal: Goal | None = None
     evaluated_until: AwareDatetime | None = None
+
+
+class CommitInfo(Value):
+    """A commit of the application's repository, as far as a report needs it."""
+
+    sha: Sha
+    author_name: str
+    committed_at: AwareDatetime
+    subject: str
+    by_agent: bool
+    """Made by this agent, not by a person."""
