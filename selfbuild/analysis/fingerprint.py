@@ -1,21 +1,24 @@
-"""The stable key of an error: equal for one cause over releases, hosts, install roots and shifted lines.
+"""The stable key of an error: equal for one cause over releases, hosts, install roots, routes and shifted lines.
 
 Pure text work; what it reads is untrusted and only ever compared, never executed.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
+from selfbuild.analysis.foreign_stacks import foreign_key
+from selfbuild.analysis.tracebacks import Chain, Link, RaisedError, StackFrame, parse_chains, repeated_frames
 from selfbuild.domain.base import digest_of
 
-IN_APP_FRAMES = 2
-"""Frames that tell causes apart best: one confuses callers, three split one cause by its route
-(912 labelled tracebacks of 19 bugs: pair F1 .86, .93 and .80 for one, two and three)."""
 PATH_TAIL = 2
-"""Segments of a path that survive a change of the install root."""
+"""Segments of a path that frames show."""
+MAX_CALLERS = 4
+"""Callers looked at above the frame that raised; selections by a variable are followed that far."""
 MAX_TEXT = 32_000
-"""Characters read of a message or a stack; longer ones are cut at the front of the stack, the end of the message."""
+"""Characters read of a message; longer ones are cut at their end."""
 
+_WORD = r"[^\s'\"()\[\]{},;:=<>|/\\]"
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s'\"<>]+", re.IGNORECASE), "<url>"),
     (re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "<email>"),
@@ -26,15 +29,18 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<hex>"),
     (re.compile(r"(?<![\w/<])(?:/[\w.@%+~-]+){2,}/?"), "<path>"),
     (re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)(?=\W|$)", re.IGNORECASE), "<num>"),
-    (re.compile(r"[^\s'\"()\[\]{},;:=<>|/\\]*\d[^\s'\"()\[\]{},;:=<>|/\\]*"), "<id>"),
+    (re.compile(rf"(?<!{_WORD}){_WORD}*\d{_WORD}*"), "<id>"),
 )
 """Tried in this order; the last one takes every remaining token that holds a digit, up to the next delimiter."""
 
-_LIBRARY = re.compile(r"(?:^|/)(?:site-packages|dist-packages)/|(?:^|/)lib/python[\d.]*/|^<")
-_FRAME = re.compile(r'^\s*File "(?P<path>[^"\n]*)", line \d+(?:, in (?P<function>.+))?$')
-_MARKER = re.compile(r"^\s*[\^~ ]+$")
-_GROUP_PREFIX = re.compile(r"^\s*[|+]\s?-*\s?")
-_RAISED = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?::\s.*)?$")
+
+_STRING = re.compile(r"""[rbfuRBFU]{0,2}(?:"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$))""")
+_POSITIONAL_NUMBER = re.compile(r"[(,\[]\s*-?\d+\s*[),\]]")
+_FORWARDS_ALL = re.compile(r"\w\s*\((?:[\w.]+\s*,\s*)*\*{1,2}\w+")
+_QUOTED = re.compile(r"'([^'\n]{1,100})'")
+_RAISES = re.compile(r"raise\b")
+_ABANDONED = frozenset({"CancelledError"})
+"""Types that only say that somebody else gave up waiting; where it struck is chance."""
 
 
 class Frame(NamedTuple):
@@ -65,46 +71,182 @@ def mask(message: str) -> str:
 
 def parse_traceback(stack: str) -> tuple[Raised, ...]:
     """The exceptions of a Python traceback in the order they were raised; empty when the text is none."""
-    chain: list[Raised] = []
-    frames: list[Frame] = []
-    lines = [_GROUP_PREFIX.sub("", line) for line in stack[-MAX_TEXT:].splitlines()]
-    seen_frame = False
-    for number, line in enumerate(lines):
-        frame = _FRAME.match(line)
-        if frame is not None:
-            seen_frame = True
-            if not _LIBRARY.search(frame["path"].replace("\\", "/")):
-                frames.append(_frame(frame, lines[number + 1 : number + 2]))
-            continue
-        raised = _RAISED.match(line)
-        if raised is not None and seen_frame:
-            chain.append(Raised(_short_type(raised["type"]), tuple(frames)))
-            frames, seen_frame = [], False
-    return tuple(chain)
+    return tuple(
+        Raised(raised.error_type, tuple(_frame(frame) for frame in raised.frames if frame.in_app))
+        for chain in parse_chains(stack)
+        for raised in chain
+    )
+
+
+def cause_of(chain: Chain) -> RaisedError | None:
+    """The exception of a chain that a person would look at; None when none has a frame of the application.
+
+    The first one raised, as far as each was raised from the one before it or translates it (`raise` in the function
+    whose `try` caught it). An exception that came up while another was being handled stands for itself.
+    """
+    reached: list[RaisedError] = []
+    for number in range(len(chain) - 1, -1, -1):
+        raised = chain[number]
+        reached.append(raised)
+        if number == 0 or not (raised.link is Link.CAUSE or _translates(raised, chain[number - 1])):
+            break
+    within = [raised for raised in reached if any(frame.in_app for frame in raised.frames)]
+    told = [raised for raised in within if raised.error_type not in _ABANDONED]
+    return next(reversed(told or within), None)
+
+
+def crash_frame(raised: RaisedError) -> StackFrame | None:
+    """The innermost frame of the application."""
+    return next((frame for frame in reversed(raised.frames) if frame.in_app), None)
 
 
 def fingerprint_of(error_type: str, message: str, stack: str | None) -> str:
     """16 hex digits that name the cause of an error.
 
-    With a traceback: the type and the last two in-application frames (end of the path, function, source line)
-    of every exception of the chain. Without one, or without a frame of the application: type and masked message.
+    With a Python traceback: the type and the innermost in-application frame (file, function, source line) of the
+    exception that caused the others, its caller where that chose what was passed, and the type that reached the top.
+    With a stack of another language: its type and first frame of the application. Without a stack, or without a frame
+    of the application: type and masked message.
+    """
+    text = stack or ""
+    chains = [_completed(chain, error_type, message) for chain in parse_chains(text)]
+    keys = {key for chain in chains if (key := _key(chain)) is not None}
+    if keys:
+        return _digest("stack", *sorted(keys))
+    foreign = None if chains else foreign_key(text)
+    if foreign is not None:
+        return _digest("foreign", *foreign)
+    return _digest("message", _short_type(error_type), mask(message))
+
+
+def _digest(*parts: str) -> str:
+    """JSON may hold halves of surrogate pairs, which have no encoding."""
+    return digest_of(*(part.encode("utf-8", "replace").decode() for part in parts))[:16]
+
+
+def _completed(chain: Chain, error_type: str, message: str) -> Chain:
+    """The chain with type and message at its end where the traceback lacks them, as Lambda writes it."""
+    top = chain[-1]
+    if top.error_type:
+        return chain
+    return (*chain[:-1], top._replace(error_type=_short_type(error_type), message=message))
+
+
+def _key(chain: Chain) -> str | None:
+    cause = cause_of(chain)
+    if cause is None:
+        return None
+    kind, top = cause.error_type, chain[-1].error_type
+    parts = [kind] if top == kind else [kind, top]
+    recurring = repeated_frames(cause.frames) if kind == "RecursionError" else ()
+    if recurring:
+        parts.extend(f"{_file(frame)}:{frame.function}" for frame in recurring)
+    else:
+        parts.extend(_place(cause))
+    return "\x1e".join(parts)
+
+
+def _place(cause: RaisedError) -> list[str]:
+    """The crash frame, what the message says in the words of its source line, and the callers that matter."""
+    frames = [frame for frame in cause.frames if frame.in_app]
+    crash = frames[-1]
+    parts = [_file(crash), crash.function, crash.source]
+    if cause.frames[-1].in_app and not _RAISES.match(crash.source):
+        parts.extend(_spelled(cause.message, crash.source))
+    stack = [frame for frame in frames[:-1] if not _FORWARDS_ALL.search(frame.source)] + [crash]
+    blames_caller = _RAISES.match(crash.source) is not None or _STRING.search(crash.source) is None
+    return parts + _callers(stack, blames_caller=blames_caller)
+
+
+def _callers(stack: list[StackFrame], *, blames_caller: bool) -> list[str]:
+    """The callers that tell causes apart, innermost first.
+
+    A caller that passes a constant or a chosen element (`to_int(row["zip"])`) decides what went wrong. One that hands
+    on its variables does so only for a crash that says nothing itself, and never where it is an entry point, such as
+    a route: an error is the same by whichever route it is reached.
     """
     parts: list[str] = []
-    for raised in parse_traceback(stack or ""):
-        if raised.frames:
-            parts.append(raised.error_type)
-            parts.extend("\x1e".join(frame) for frame in raised.frames[-IN_APP_FRAMES:])
-    if parts:
-        return digest_of("stack", *parts)[:16]
-    return digest_of("message", _short_type(error_type), mask(message))[:16]
+    for number in range(len(stack) - 2, max(-1, len(stack) - 2 - MAX_CALLERS), -1):
+        caller, callee = stack[number], stack[number + 1]
+        call = _call(caller.source, callee.function)
+        if call is None:
+            break
+        if _STRING.search(call) or _POSITIONAL_NUMBER.search(call):
+            return [*parts, _file(caller), caller.function, call]
+        if "[" in call:
+            parts += [_file(caller), caller.function, call]
+            continue
+        if blames_caller and not parts and not _is_entry(stack, number):
+            parts += [_file(caller), caller.function]
+        break
+    return parts
 
 
-def _frame(match: re.Match[str], following: list[str]) -> Frame:
-    source = following[0].strip() if following else ""
-    if _FRAME.match(source) or _MARKER.match(source):
-        source = ""
-    path = match["path"].replace("\\", "/").split("/")
-    return Frame("/".join(path[-PATH_TAIL:]), match["function"] or "", " ".join(source.split()))
+def _is_entry(stack: list[StackFrame], number: int) -> bool:
+    """Whether a function is called by a framework or a dispatcher, which does not spell its name."""
+    if number == 0:
+        return True
+    source = stack[number - 1].source
+    return bool(source) and _call(source, stack[number].function) is None
+
+
+def _call(source: str, function: str) -> str | None:
+    """The call of the function in a source line, from its name to its closing bracket.
+
+    None when the line does not spell the name; the empty text when there is no line.
+    """
+    if not source:
+        return ""
+    found = _call_pattern(function).search(source.removeprefix(f"def {function}"))
+    if found is None:
+        return None
+    text = found.string[found.start() :]
+    return text[: _closing(_STRING.sub(lambda match: "s" * len(match[0]), text))]
+
+
+@lru_cache(maxsize=1024)
+def _call_pattern(function: str) -> re.Pattern[str]:
+    name = r"[A-Z]\w*" if function == "__init__" else re.escape(function)
+    return re.compile(rf"(?<!\w){name}\s*\(")
+
+
+def _closing(text: str) -> int:
+    """Where the first bracket that opens is closed; the length of the text if it never is."""
+    depth = 0
+    for position, character in enumerate(text):
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+            if depth == 0:
+                return position + 1
+    return len(text)
+
+
+def _spelled(message: str, source: str) -> list[str]:
+    """Names quoted by the message that stand in the source line: code, not data."""
+    words = _QUOTED.findall(message.partition("Did you mean")[0])
+    return [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", source)]
+
+
+def _translates(raised: RaisedError, earlier: RaisedError) -> bool:
+    """Whether an exception was raised on purpose in the function that caught the earlier one."""
+    if raised.link is not Link.CONTEXT:
+        return False
+    crash, caught = crash_frame(raised), next((frame for frame in earlier.frames if frame.in_app), None)
+    if crash is None or caught is None or not _RAISES.match(crash.source):
+        return False
+    return (crash.path, crash.function) == (caught.path, caught.function)
+
+
+def _frame(frame: StackFrame) -> Frame:
+    return Frame("/".join(frame.path.split("/")[-PATH_TAIL:]), frame.function, frame.source)
+
+
+def _file(frame: StackFrame) -> str:
+    """The end of the path that no install root reaches into: the file, with its folder for `__init__.py`."""
+    tail = frame.path.split("/")[-2:]
+    return "/".join(tail) if tail[-1].startswith("__") else tail[-1]
 
 
 def _short_type(name: str) -> str:
