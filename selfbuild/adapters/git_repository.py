@@ -11,6 +11,7 @@ import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 import structlog
@@ -20,12 +21,17 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.edits import EditError, apply_edits
 from selfbuild.domain.errors import Conflict, InvalidRequest, MalformedAnswer, Misconfigured, NotFound, Unreachable
 from selfbuild.domain.patches import Patch, SourceFile
+from selfbuild.domain.releases import CommitInfo
 
 log = structlog.get_logger()
 
 RELEASE_TRAILER = "Release-Id"
 REVERT_TRAILER = "Reverts-Release"
 
+_LOG_FORMAT = (
+    f"%H%x1f%an%x1f%cI%x1f%s%x1f%(trailers:key={RELEASE_TRAILER},valueonly)%(trailers:key={REVERT_TRAILER},valueonly)"
+)
+MAX_SUBJECT = 200
 _REGULAR_MODES = ("100644", "100755")
 _REVERT_ATTEMPTS = 8
 """Each loses only against a push of somebody else between our fetch and our push, a few hundred milliseconds."""
@@ -93,6 +99,13 @@ class GitRepository:
             blobs = await _regular_files(mirror, sha)
             texts = await _texts(mirror, {path: blobs[path] for path in paths if path in blobs})
         return tuple(SourceFile(path=path, text=text) for path, text in texts.items())
+
+    async def history(self, application: Application, *, limit: int) -> tuple[CommitInfo, ...]:
+        """The newest commits of the branch, newest first. What people wrote into them is untrusted text."""
+        async with self._mirror(application).opened() as mirror:
+            tip = await _fetch(mirror, application)
+            answer = await mirror.run("log", f"--max-count={limit}", f"--format={_LOG_FORMAT}", "-z", tip)
+        return tuple(_commit_info(record) for record in answer.stdout.split(b"\0") if record)
 
     async def list_files(self, application: Application, sha: str) -> tuple[str, ...]:
         """Paths of all regular files at `sha`, sorted; without links, submodules and names that are not UTF-8."""
@@ -230,6 +243,17 @@ class GitRepository:
         identity = {**self._identity, "GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
         command = ("commit-tree", f"{commit}^{{tree}}", *parents, "-m", "merge")
         return (await mirror.run(*command, environment=identity)).line
+
+
+def _commit_info(record: bytes) -> CommitInfo:
+    sha, author, committed, subject, trailers = record.decode("utf-8", "replace").split("\x1f", 4)
+    return CommitInfo(
+        sha=sha,
+        author_name=author[:MAX_SUBJECT],
+        committed_at=datetime.fromisoformat(committed),
+        subject=subject[:MAX_SUBJECT],
+        by_agent=bool(trailers.strip()),
+    )
 
 
 async def _fetch(mirror: OpenMirror, application: Application) -> str:

@@ -4,7 +4,12 @@ from collections.abc import Iterable
 
 from selfbuild.domain.insights import Insight, InsightType, Opportunity, Severity
 
-ACTIONABLE = (InsightType.PERFORMANCE_DEGRADATION, InsightType.ERROR_PATTERN)
+ACTIONABLE = (
+    InsightType.PERFORMANCE_DEGRADATION,
+    InsightType.ERROR_PATTERN,
+    InsightType.RESOURCE_EXHAUSTION,
+    InsightType.OPTIMIZATION_OPPORTUNITY,
+)
 """A change of the code can answer these; a fall of traffic, for one, usually has its cause elsewhere."""
 
 SEVERITY_FACTORS = {Severity.LOW: 0.5, Severity.MEDIUM: 1.0, Severity.HIGH: 1.5, Severity.CRITICAL: 2.0}
@@ -18,12 +23,12 @@ RISK_FILE = 0.1
 
 
 def rank_opportunities(insights: Iterable[Insight]) -> tuple[Opportunity, ...]:
-    """The actionable insights, highest impact first; equal ones in the order of their ids.
+    """The actionable insights that nothing blocks, highest impact first; equal ones in the order of their ids.
 
     The impact is gain x affected requests x frequency / 100, times a factor for severity and one for confidence.
     It is counted in requests per window that would have been answered well or in time.
     """
-    opportunities = [_opportunity(i) for i in insights if i.insight_type in ACTIONABLE]
+    opportunities = [_opportunity(i) for i in insights if i.insight_type in ACTIONABLE and i.blocked is None]
     return tuple(sorted(opportunities, key=lambda o: (-o.impact_score, o.opportunity_id)))
 
 
@@ -37,7 +42,8 @@ def _opportunity(insight: Insight) -> Opportunity:
 def impact_factors(insight: Insight) -> dict[str, float]:
     """Every factor of the score.
 
-    `performance_gain` (0-100): share of its time that an affected request would save; 100 for one that failed.
+    `performance_gain` (0-100): share of its time that an affected request would save; 100 for one that failed;
+    the share in use of a resource that runs out, where all requests are at stake; the share of calls saved.
     `affected_requests`: errors of the group, or requests since the shift; where no request count was reported, one
     for each sample, the least there can have been. `frequency` (0-1): share of the window's periods affected.
     """
@@ -45,8 +51,8 @@ def impact_factors(insight: Insight) -> dict[str, float]:
     if insight.insight_type is InsightType.ERROR_PATTERN:
         gain, affected = 100.0, numbers["errors"]
     else:
-        gain = 100.0 * (1 - 1 / numbers["ratio"])
-        affected = numbers.get("affected_requests", numbers["recent_samples"])
+        gain = _gain(numbers)
+        affected = numbers.get("affected_requests", numbers.get("recent_samples", 1.0))
     return {
         "performance_gain": gain,
         "affected_requests": affected,
@@ -54,6 +60,13 @@ def impact_factors(insight: Insight) -> dict[str, float]:
         "severity": SEVERITY_FACTORS[insight.severity],
         "confidence": insight.confidence,
     }
+
+
+def _gain(numbers: dict[str, float]) -> float:
+    if "ratio" in numbers:
+        ratio = max(numbers["ratio"], 1e-6)
+        return 100.0 * (1 - min(ratio, 1 / ratio))
+    return min(100.0, numbers.get("gain_percent", numbers.get("level_percent", 0.0)))
 
 
 def risk_of(insight: Insight) -> float:

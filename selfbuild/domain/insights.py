@@ -1,5 +1,6 @@
 """Insights, the evidence they rest on, and the opportunities made of them."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -125,3 +126,21 @@ class Analysis(Value):
     """Worst problem first."""
     notes: tuple[str, ...] = ()
     """What could not be said, and why."""
+
+    def with_charts(self, charts: Mapping[str, ArtifactRef]) -> "Analysis":
+        """The same with the chart of each insight, by insight id, wherever the insight stands."""
+
+        def charted(insight: Insight) -> Insight:
+            ref = charts.get(insight.insight_id)
+            if ref is None:
+                return insight
+            return insight.model_copy(update={"evidence": insight.evidence.model_copy(update={"chart": ref})})
+
+        return self.model_copy(
+            update={
+                "insights": tuple(charted(each) for each in self.insights),
+                "opportunities": tuple(
+                    each.model_copy(update={"insight": charted(each.insight)}) for each in self.opportunities
+                ),
+            }
+        )

@@ -239,7 +239,7 @@ class TelemetryWindow(Value):
     end: AwareDatetime
     period_s: int
     series: tuple[Series, ...]
-    error_groups: tuple[ErrorGroup, ...]
+    error_groups: tuple[ErrorGroup, ...] = ()
     calls: tuple[CallEdge, ...] = ()
     releases: tuple[ReleaseSeen, ...] = ()
     notes: tuple[str, ...] = ()

@@ -162,6 +162,21 @@ async def test_files_are_listed_read_and_exported_byte_for_byte(
     }
 
 
+async def test_history_tells_our_commits_from_those_of_people(
+    both: tuple[Repository, Remote], application: Application
+) -> None:
+    repository, remote = both
+    base = await repository.head(application)
+    released = await release(repository, application, base, TRAILERS)
+    reverted = await revert(repository, application)
+    pushed = remote.push({"app.py": "x = 1\n"})
+
+    newest = await repository.history(application, limit=3)
+
+    assert [(each.sha, each.by_agent) for each in newest] == [(pushed, False), (reverted, True), (released, True)]
+    assert all(each.subject and each.author_name for each in newest)
+
+
 async def test_export_into_a_folder_that_is_not_empty_is_refused(
     both: tuple[Repository, Remote], application: Application, tmp_path: Path
 ) -> None:

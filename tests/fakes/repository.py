@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from selfbuild.domain.applications import Application
 from selfbuild.domain.edits import EditError, apply_edits
 from selfbuild.domain.errors import Conflict, InvalidRequest, NotFound
 from selfbuild.domain.patches import Edit, Patch, SourceFile
+from selfbuild.domain.releases import CommitInfo
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,19 @@ class FakeRepository:
     async def read(self, application: Application, sha: str, paths: Sequence[str]) -> tuple[SourceFile, ...]:
         files = self._at(sha).files
         return tuple(SourceFile(path=path, text=files[path]) for path in dict.fromkeys(paths) if path in files)
+
+    async def history(self, application: Application, *, limit: int) -> tuple[CommitInfo, ...]:
+        newest = list(reversed(self.commits))[:limit]
+        return tuple(
+            CommitInfo(
+                sha=each.sha,
+                author_name="p",
+                committed_at=datetime(2026, 1, 1, tzinfo=UTC),
+                subject=each.subject,
+                by_agent=bool(each.trailers.keys() & {"Release-Id", "Reverts-Release"}),
+            )
+            for each in newest
+        )
 
     async def list_files(self, application: Application, sha: str) -> tuple[str, ...]:
         return tuple(sorted(self._at(sha).files))

@@ -221,7 +221,8 @@ def test_a_frequent_error_is_an_opportunity_with_its_place() -> None:
 
     insight = opportunity.insight
     assert insight.description == (
-        "actions: KeyError in meetnotes/actions.py:12 80 times in the window, 33.3% of its requests"
+        "actions: KeyError in meetnotes/actions.py:12 80 times in the window, 33.3% of its requests, "
+        "first at 2026-01-05 12:00:00 UTC, last at 12:00:00"
     )
     assert insight.severity is Severity.CRITICAL
     assert (insight.location, insight.error_type) == (a_group().location, "KeyError")
@@ -241,7 +242,7 @@ def test_without_a_request_count_no_ratio_is_made_up() -> None:
     (insight,) = analyzed(groups=[a_group()]).insights
 
     assert insight.severity is Severity.MEDIUM
-    assert insight.evidence.numbers == {"errors": 40}
+    assert insight.evidence.numbers == {"errors": 40, "affected_tenants": 1}
 
 
 def test_the_worst_comes_first_whatever_the_order_of_the_input() -> None:
