@@ -29,6 +29,8 @@ class FaultRule:
     service: str = "*"
     """boto3 name such as cloudwatch, or * for every service."""
     operation: str = "*"
+    access_key: str = "*"
+    """Disturb only calls signed with this access key id: that is how a session expires for its own calls."""
     times: int | None = None
     """How many calls to disturb; None means without end."""
     probability: float = 1.0
@@ -51,8 +53,9 @@ class FaultRule:
         message = self.message or ("Rate exceeded" if "Throttl" in self.code else "injected by localaws")
         return AwsError(self.code, message, status=self.status or _STATUSES.get(self.code, 400))
 
-    def matches(self, service: str, operation: str) -> bool:
-        return self.service in ("*", service) and self.operation in ("*", operation)
+    def matches(self, service: str, operation: str, access_key: str = "") -> bool:
+        wanted = (self.service, service), (self.operation, operation), (self.access_key, access_key)
+        return all(rule in ("*", given) for rule, given in wanted)
 
 
 def fault_rule(document: Mapping[str, Any]) -> FaultRule:
@@ -119,13 +122,15 @@ class Faults:
         with self._lock:
             return dict(self._quotas)
 
-    def take(self, service: str, operation: str) -> FaultRule | None:
+    def take(self, service: str, operation: str, access_key: str = "") -> FaultRule | None:
         """The disturbance of one call; counts it against its rule or quota."""
         with self._lock:
             if self._is_over_quota(f"{service}:{operation}"):
                 return FaultRule(code="Throttling" if service == "cloudwatch" else "ThrottlingException")
             for rule, used in self._rules:
-                if not rule.matches(service, operation) or (rule.times is not None and used[0] >= rule.times):
+                if not rule.matches(service, operation, access_key) or (
+                    rule.times is not None and used[0] >= rule.times
+                ):
                     continue
                 if rule.probability < 1 and self._source.random() >= rule.probability:
                     continue

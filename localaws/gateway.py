@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from localaws.errors import AwsError, unsupported
 from localaws.faults import FaultRule, Faults, fault_rule
-from localaws.wire import Call, Environ, Reply, error_reply, identify
+from localaws.wire import Call, Environ, Reply, access_key_of, error_reply, identify
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class Gateway:
     def _serve(self, environ: Environ) -> Reply:
         started_s = time.perf_counter()
         call = identify(environ)
-        fault = self._faults.take(call.service, call.operation)
+        fault = self._faults.take(call.service, call.operation, access_key_of(environ))
         entry: dict[str, Any] = {
             "at_s": time.time(),
             "service": call.service,

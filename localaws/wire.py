@@ -18,7 +18,7 @@ from localaws.errors import AwsError
 Environ = dict[str, Any]
 Protocol = Literal["cbor", "json", "query", "rest-json", "rest-xml"]
 
-_CREDENTIAL = re.compile(r"Credential=[^/,]+/\d{8}/[^/,]*/([^/,]+)/aws4_request")
+_CREDENTIAL = re.compile(r"Credential=([^/,]+)/\d{8}/[^/,]*/([^/,]+)/aws4_request")
 _CBOR_PATH = re.compile(r"/service/[^/]+/operation/([^/]+)")
 _SERVICES = {"monitoring": "cloudwatch"}
 # Their models tell botocore to take the error code from a header of the older query protocol.
@@ -48,7 +48,7 @@ class Reply:
 def identify(environ: Environ) -> Call:
     """Reads the service and the operation of a WSGI request, leaving its body readable."""
     found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-    signed = found[1] if found else ""
+    signed = found[2] if found else ""
     service = _SERVICES.get(signed, signed)
     if cbor := _CBOR_PATH.fullmatch(environ.get("PATH_INFO", "")):
         return Call(service, cbor[1], "cbor")
@@ -59,6 +59,12 @@ def identify(environ: Environ) -> Call:
         if action:
             return Call(service, action, "query")
     return Call(service, _rest_operation(service, environ), "rest-xml" if service == "s3" else "rest-json")
+
+
+def access_key_of(environ: Environ) -> str:
+    """The access key id that a request is signed with; empty for an unsigned one."""
+    found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return found[1] if found else ""
 
 
 def _peek(environ: Environ) -> bytes:

@@ -4,10 +4,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from selfbuild.adapters.declared import problems_of
 from selfbuild.domain.applications import Application
 from selfbuild.domain.errors import Misconfigured
 
@@ -37,6 +38,7 @@ def read_applications(path: Path, *, namespace: str | None = None) -> tuple[Appl
         except ValidationError as error:
             problems.extend(_lines(place, error))
             continue
+        problems.extend(f"{place}: telemetry.metrics: {problem}" for problem in problems_of(application.telemetry))
         if any(application.key == other.key for other in applications):
             problems.append(f"{place}: name: {application.key!r} stands twice in the file")
         applications.append(_with_absolute_url(application, path.parent))
@@ -88,9 +90,23 @@ def _unknown_fields(model: type[BaseModel], table: Mapping[str, Any], prefix: st
         field = model.model_fields.get(name)
         if field is None:
             unknown.append(prefix + name)
-        elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            unknown.extend(_unknown_fields(field.annotation, value, f"{prefix}{name}."))
+            continue
+        inner = _model_of(field.annotation)
+        if inner is not None and isinstance(value, dict):
+            unknown.extend(_unknown_fields(inner, value, f"{prefix}{name}."))
+        elif inner is not None and isinstance(value, list):
+            for number, item in enumerate(value):
+                if isinstance(item, dict):
+                    unknown.extend(_unknown_fields(inner, item, f"{prefix}{name}.{number}."))
     return unknown
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of a field that holds one, or a tuple of them."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
 
 
 def _with_absolute_url(application: Application, folder: Path) -> Application:

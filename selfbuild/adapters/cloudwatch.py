@@ -1,6 +1,7 @@
-"""Telemetry source for CloudWatch: metrics by GetMetricData, errors by Logs Insights.
+"""Telemetry source for CloudWatch: metrics by GetMetricData, errors by Logs Insights, events by FilterLogEvents.
 
 Never invents a sample: a period without a datapoint is absent, an arm that reported nothing is None.
+Keeps nothing between two calls, so that nothing of one tenant reaches another.
 """
 
 import time
@@ -10,22 +11,25 @@ from typing import Any
 
 import structlog
 
-from selfbuild.adapters.aws import make_client
-from selfbuild.adapters.cloudwatch_logs import LogReader
+from selfbuild.adapters.aws import Calls, lacks_permission, make_client
+from selfbuild.adapters.cloudwatch_log_events import LineReader, ReadLimits
+from selfbuild.adapters.cloudwatch_log_groups import group_names
+from selfbuild.adapters.cloudwatch_logs import ErrorReader
 from selfbuild.adapters.cloudwatch_metrics import (
     MetricQuery,
     MetricReader,
     Points,
-    Span,
-    closed_span,
     covering_period_s,
 )
+from selfbuild.adapters.cloudwatch_series import COUNT, MILLISECONDS, SeriesReader, busiest
+from selfbuild.adapters.log_lines import KEPT_LEVELS, sampled
+from selfbuild.adapters.periods import Span, closed_span
 from selfbuild.domain.applications import Application
-from selfbuild.domain.telemetry import ArmCounts, Bucket, Measure, Series, TelemetryWindow
+from selfbuild.domain.errors import AccessDenied
+from selfbuild.domain.telemetry import ArmCounts, Bucket, LogEvent, TelemetryBatch, TelemetryWindow
 
 SETTLE = timedelta(seconds=2)
 """How long after its end a period counts as closed: the application sends its log lines in batches of a second."""
-_MILLISECONDS, _COUNT = "Milliseconds", "Count"
 
 _log = structlog.get_logger()
 
@@ -46,6 +50,8 @@ class CloudWatchSource:
         clock: Tells which periods are closed.
         settle: How long after its end a period counts as closed.
         sleep: Waits between polls of a log query.
+        insights_byte_budget: Bytes that the log query of one collection may scan, by estimate; None = no bound.
+        limits: What reading the log events of one batch may take.
     """
 
     def __init__(
@@ -56,12 +62,16 @@ class CloudWatchSource:
         *,
         settle: timedelta = SETTLE,
         sleep: Callable[[float], None] = time.sleep,
+        insights_byte_budget: int | None = None,
+        limits: ReadLimits | None = None,
     ) -> None:
         self._cloudwatch = cloudwatch
         self._logs = logs
         self._clock = clock
         self._settle = settle
         self._sleep = sleep
+        self._insights_byte_budget = insights_byte_budget
+        self._limits = limits or ReadLimits()
 
     def collect(
         self,
@@ -72,45 +82,64 @@ class CloudWatchSource:
         end: datetime,
         period_s: int,
     ) -> TelemetryWindow:
-        """Metric series and error groups, of the application's tenant alone.
+        """Metric series, calls, releases and error groups, of the application's tenant alone.
 
-        Only metrics with exactly the dimensions component and tenant are read. CloudWatch keeps periods below a
-        minute for three hours.
+        Only metrics with exactly the dimensions component and tenant name a component. CloudWatch keeps periods
+        below a minute for three hours. Where the logs may not be read the window comes without error groups and
+        with a note; every other failure is raised.
         """
         metrics = self._metrics(application)
+        reader = SeriesReader(metrics, application)
         span = self._span(baseline_start, end, period_s)
         window_start, window_end = self._aligned(start, end, period_s)
-        components = self._components(metrics, application)
-        measures = _measures(application)
-        queries = [
-            MetricQuery(metric, _of_tenant(application, component), statistic, unit)
-            for component in components
-            for _, metric, statistic, unit in measures
-        ]
-        points = iter(metrics.read(queries, span))
-        series = [
-            Series.of(p, period_s=period_s, component=component, measure=measure, metric=metric, unit=unit)
-            for component in components
-            for measure, metric, _, unit in measures
-            if (p := next(points))
-        ]
-        logs = LogReader(self._logs, sleep=self._sleep)
-        groups = logs.error_groups(application, start=window_start, end=window_end)
-        window = TelemetryWindow(
+        read = reader.read(span, now=self._clock())
+        releases, release_notes = reader.releases(span, busiest(read.series))
+        errors = self._error_reader(calls := Calls(self._logs, "logs"), application)
+        found = errors.read(window_start, window_end)
+        _log.debug("window.collected", series=len(read.series), groups=len(found.groups))
+        return TelemetryWindow(
             baseline_start=baseline_start,
             start=window_start,
             end=window_end,
             period_s=period_s,
-            series=tuple(series),
-            error_groups=groups,
-            source="cloudwatch",
-            api_calls=metrics.api_calls + logs.api_calls,
+            series=read.series,
+            calls=read.calls,
+            releases=releases,
+            error_groups=found.groups,
+            notes=(*read.notes, *release_notes, *found.notes),
+            api_calls=metrics.api_calls + calls.made,
             metrics_requested=metrics.metrics_requested,
-            log_bytes_scanned=logs.bytes_scanned,
-            log_events_matched=logs.events_matched,
+            log_bytes_scanned=errors.bytes_scanned,
+            log_events_matched=found.events_matched,
         )
-        _log.debug("window.collected", series=len(series), groups=len(groups), api_calls=window.api_calls)
-        return window
+
+    def batch(
+        self, application: Application, *, start: datetime, end: datetime, period_s: int, sampling_rate: float
+    ) -> TelemetryBatch:
+        """Every series and the sampled log events of the closed periods, which the batch's start and end name.
+
+        Without a closed period the batch is empty and ends where it starts. The weights of a kind's events add up
+        to the events that were read; what bounds left unread is a note.
+        """
+        metrics = self._metrics(application)
+        span = self._span(start, end, period_s)
+        first, last = span.times
+        read = SeriesReader(metrics, application).read(span, now=self._clock())
+        calls = Calls(self._logs, "logs")
+        events, notes = self._events(calls, application, first, last, sampling_rate)
+        _log.debug("batch.read", series=len(read.series), events=len(events))
+        return TelemetryBatch(
+            tenant_id=application.tenant_id,
+            application=application.name,
+            start=first,
+            end=last,
+            series=read.series,
+            events=events,
+            source="cloudwatch",
+            notes=(*read.notes, *notes),
+            api_calls=metrics.api_calls + calls.made,
+            metrics_requested=metrics.metrics_requested,
+        )
 
     def latency_p95_ms(
         self, application: Application, *, release: str, start: datetime, end: datetime
@@ -121,12 +150,12 @@ class CloudWatchSource:
         weighted by their samples.
         """
         metrics = self._metrics(application)
-        telemetry = application.telemetry
-        components = self._components(metrics, application)
+        reader = SeriesReader(metrics, application)
+        components = reader.components()
         period_s = covering_period_s((end - start).total_seconds())
         queries = [
             MetricQuery(
-                telemetry.latency_metric, _of_release(application, component, release), statistic, _MILLISECONDS
+                application.telemetry.latency_metric, reader.of_release(component, release), statistic, MILLISECONDS
             )
             for component in components
             for statistic in ("p95", "SampleCount")
@@ -185,46 +214,40 @@ class CloudWatchSource:
             return start, end
         return datetime.fromtimestamp(span.start, UTC), datetime.fromtimestamp(span.end, UTC)
 
-    @staticmethod
-    def _components(metrics: MetricReader, application: Application) -> list[str]:
-        telemetry = application.telemetry
-        tenant = (telemetry.tenant_dimension, application.tenant_id)
-        return metrics.dimension_values(of=telemetry.component_dimension, where=tenant)
+    def _error_reader(self, calls: Calls, application: Application) -> ErrorReader:
+        return ErrorReader(
+            calls, application, sleep=self._sleep, byte_budget=self._insights_byte_budget, now=self._clock()
+        )
 
-
-def _measures(application: Application) -> list[tuple[Measure, str, str, str]]:
-    """Measure, metric, statistic and unit of each series."""
-    telemetry = application.telemetry
-    return [
-        (Measure.REQUESTS, telemetry.requests_metric, "Sum", _COUNT),
-        (Measure.ERRORS, telemetry.errors_metric, "Sum", _COUNT),
-        (Measure.LATENCY_P50, telemetry.latency_metric, "p50", _MILLISECONDS),
-        (Measure.LATENCY_P95, telemetry.latency_metric, "p95", _MILLISECONDS),
-        (Measure.LATENCY_MEAN, telemetry.latency_metric, "Average", _MILLISECONDS),
-    ]
+    def _events(
+        self, calls: Calls, application: Application, start: datetime, end: datetime, sampling_rate: float
+    ) -> tuple[tuple[LogEvent, ...], tuple[str, ...]]:
+        """Sampled events and notes."""
+        if start >= end:
+            return (), ()
+        try:
+            names, notes = group_names(calls, application.telemetry.log_group)
+        except AccessDenied as error:
+            if not lacks_permission(error):
+                raise
+            return (), (f"log events were not read: {error}",)
+        reader = LineReader(calls, application, limits=self._limits)
+        read = reader.read(names, levels=KEPT_LEVELS, start=start, end=end)
+        events = sampled((line.event for line in read.lines), rate=sampling_rate)
+        return events, (*notes, *read.notes)
 
 
 def _arm_queries(application: Application, component: str, release: str, *, slow_ms: float) -> list[MetricQuery]:
     telemetry = application.telemetry
-    dimensions = _of_release(application, component, release)
+    dimensions = ((telemetry.component_dimension, component), (telemetry.release_dimension, release))
     slow = f"TC({slow_ms:.3f}:)"
     return [
-        MetricQuery(telemetry.requests_metric, dimensions, "Sum", _COUNT),
-        MetricQuery(telemetry.errors_metric, dimensions, "Sum", _COUNT),
-        MetricQuery(telemetry.latency_metric, dimensions, slow, _MILLISECONDS),
-        MetricQuery(telemetry.latency_metric, dimensions, "p50", _MILLISECONDS),
-        MetricQuery(telemetry.latency_metric, dimensions, "p95", _MILLISECONDS),
+        MetricQuery(telemetry.requests_metric, dimensions, "Sum", COUNT),
+        MetricQuery(telemetry.errors_metric, dimensions, "Sum", COUNT),
+        MetricQuery(telemetry.latency_metric, dimensions, slow, MILLISECONDS),
+        MetricQuery(telemetry.latency_metric, dimensions, "p50", MILLISECONDS),
+        MetricQuery(telemetry.latency_metric, dimensions, "p95", MILLISECONDS),
     ]
-
-
-def _of_tenant(application: Application, component: str) -> tuple[tuple[str, str], ...]:
-    telemetry = application.telemetry
-    return (telemetry.component_dimension, component), (telemetry.tenant_dimension, application.tenant_id)
-
-
-def _of_release(application: Application, component: str, release: str) -> tuple[tuple[str, str], ...]:
-    telemetry = application.telemetry
-    return (telemetry.component_dimension, component), (telemetry.release_dimension, release)
 
 
 def _arm_counts(points: list[Points], period: float) -> ArmCounts | None:

@@ -1,51 +1,48 @@
-"""Reads metrics by ListMetrics and GetMetricData, in as few calls as the quotas allow."""
+"""Reads metrics by ListMetrics and GetMetricData, in as few charged requests as the quotas allow."""
 
 import math
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from selfbuild.adapters.aws import required, translated_errors
+from selfbuild.adapters.aws import Calls
+from selfbuild.adapters.periods import Span
 from selfbuild.domain.errors import AccessDenied, MalformedAnswer, Unreachable
 
 MAX_QUERIES = 500
 """Queries of one GetMetricData call (CloudWatch quota)."""
+MAX_DATAPOINTS = 100_800
+"""Datapoints of one GetMetricData answer (CloudWatch quota)."""
+MAX_PAGES = 200
+"""Pages of one listing or call: 100,000 metrics, or twenty million datapoints."""
 SUB_MINUTE_PERIODS_S = (1, 5, 10, 20, 30)
 """Periods below a minute that GetMetricData takes; above, multiples of 60."""
+RETENTION_S = ((60, 3 * 3600), (300, 15 * 86400), (3600, 63 * 86400))
+"""Periods below so many seconds are kept for so long; longer ones for 455 days.
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html"""
+
+Dimensions = tuple[tuple[str, str], ...]
+"""Name and value pairs."""
+Points = dict[float, float]
+"""Start of a period, seconds since the epoch -> value; a period without a datapoint is absent."""
 
 
 class MetricQuery(NamedTuple):
     """One statistic of one metric."""
 
     metric: str
-    dimensions: tuple[tuple[str, str], ...]
+    dimensions: Dimensions
     statistic: str
-    unit: str
+    unit: str | None
+    """None = whatever was published."""
+    namespace: str | None = None
+    """None = the reader's."""
 
 
-Points = dict[float, float]
-"""Start of a period, seconds since the epoch -> value; a period without a datapoint is absent."""
+class ListedMetric(NamedTuple):
+    """A metric as ListMetrics names it."""
 
-
-class Span(NamedTuple):
-    """Closed periods: from the start of the first to the end of the last, seconds since the epoch."""
-
-    start: float
-    end: float
-    period_s: int
-
-    @property
-    def starts(self) -> list[float]:
-        """Start of each period, ascending."""
-        count = max(0, round((self.end - self.start) / self.period_s))
-        return [self.start + i * self.period_s for i in range(count)]
-
-
-def closed_span(start: datetime, end: datetime, *, period_s: int, closed_until: datetime) -> Span:
-    """The whole periods within `[start, end)` that had ended by `closed_until`; possibly none."""
-    first = math.ceil(start.timestamp() / period_s) * period_s
-    last = math.floor(min(end, closed_until).timestamp() / period_s) * period_s
-    return Span(float(first), float(max(first, last)), period_s)
+    name: str
+    dimensions: Mapping[str, str]
 
 
 def covering_period_s(duration_s: float) -> int:
@@ -56,74 +53,87 @@ def covering_period_s(duration_s: float) -> int:
     return math.ceil(duration_s / 60) * 60
 
 
+def kept_for_s(period_s: int) -> int | None:
+    """How long CloudWatch keeps datapoints of this period; None = 455 days."""
+    return next((kept_s for below_s, kept_s in RETENTION_S if period_s < below_s), None)
+
+
 class MetricReader:
     """Reads of one request, with the calls they cost. Not shared between threads."""
 
     def __init__(self, client: Any, *, namespace: str) -> None:
-        self._client = client
+        self._calls = Calls(client, "cloudwatch")
         self._namespace = namespace
-        self.api_calls = 0
         self.metrics_requested = 0
 
-    def dimension_values(self, *, of: str, where: tuple[str, str]) -> list[str]:
-        """Values of dimension `of` among the metrics whose dimensions are exactly `of` and `where`, sorted."""
-        values: set[str] = set()
-        for metric in self._list_metrics(of=of, where=where):
-            dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])}
-            if dimensions.keys() == {of, where[0]} and dimensions[where[0]] == where[1]:
-                values.add(dimensions[of])
-        return sorted(values)
+    @property
+    def api_calls(self) -> int:
+        """Calls made."""
+        return self._calls.made
 
-    def _list_metrics(self, *, of: str, where: tuple[str, str]) -> Iterator[dict[str, Any]]:
-        request: dict[str, Any] = {
-            "Namespace": self._namespace,
-            "Dimensions": [{"Name": of}, {"Name": where[0], "Value": where[1]}],
-        }
-        while True:
-            self.api_calls += 1
-            with translated_errors("cloudwatch:ListMetrics"):
-                answer = self._client.list_metrics(**request)
-            yield from required(answer, "Metrics", operation="cloudwatch:ListMetrics")
-            if not answer.get("NextToken"):
-                return
-            request["NextToken"] = answer["NextToken"]
+    def listed(
+        self, *, dimensions: Mapping[str, str | None], name: str | None = None, namespace: str | None = None
+    ) -> Iterator[ListedMetric]:
+        """The metrics that have all of `dimensions` (a value of None = any) and perhaps further ones."""
+        wanted = [
+            {"Name": key} if value is None else {"Name": key, "Value": value} for key, value in dimensions.items()
+        ]
+        request: dict[str, Any] = {"Namespace": namespace or self._namespace, "Dimensions": wanted}
+        if name is not None:
+            request["MetricName"] = name
+        pages = self._calls.pages("ListMetrics", expecting="Metrics", token="NextToken", most=MAX_PAGES, **request)
+        for answer in pages:
+            for metric in answer["Metrics"]:
+                found = {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])}
+                if all(value is None or found.get(key) == value for key, value in dimensions.items()):
+                    yield ListedMetric(metric.get("MetricName", ""), found)
 
     def read(self, queries: Sequence[MetricQuery], span: Span) -> list[Points]:
-        """The datapoints of each query, in their order; without a call when the span holds no period."""
-        if not span.starts:
+        """The datapoints of each query, in their order; without a call when the span holds no period.
+
+        A call takes as many queries as its answer has room for. Fewer queries a call rather than less time a
+        call: every call charges each of its metrics again.
+        """
+        if not span.periods:
             return [{} for _ in queries]
+        size = max(1, min(MAX_QUERIES, MAX_DATAPOINTS // span.periods))
         results: list[Points] = []
-        for first in range(0, len(queries), MAX_QUERIES):
-            results.extend(self._read_batch(queries[first : first + MAX_QUERIES], span))
+        for first in range(0, len(queries), size):
+            results.extend(self._read_batch(queries[first : first + size], span))
         return results
 
     def _read_batch(self, queries: Sequence[MetricQuery], span: Span) -> list[Points]:
         points: list[Points] = [{} for _ in queries]
-        request: dict[str, Any] = {
-            "MetricDataQueries": [self._query(f"q{n}", query, span.period_s) for n, query in enumerate(queries)],
-            "StartTime": datetime.fromtimestamp(span.start, UTC),
-            "EndTime": datetime.fromtimestamp(span.end, UTC),
-            "ScanBy": "TimestampAscending",
-        }
-        while True:
-            self.api_calls += 1
+        statuses: dict[str, str] = {}
+        start, end = span.times
+        pages = self._calls.pages(
+            "GetMetricData",
+            expecting="MetricDataResults",
+            token="NextToken",
+            most=MAX_PAGES,
+            MetricDataQueries=[self._query(f"q{n}", query, span.period_s) for n, query in enumerate(queries)],
+            StartTime=start,
+            EndTime=end,
+            ScanBy="TimestampAscending",
+        )
+        for answer in pages:
             self.metrics_requested += len(queries)
-            with translated_errors("cloudwatch:GetMetricData"):
-                answer = self._client.get_metric_data(**request)
-            for result in required(answer, "MetricDataResults", operation="cloudwatch:GetMetricData"):
+            for result in answer["MetricDataResults"]:
                 _refuse_failure(result)
+                statuses[result["Id"]] = result.get("StatusCode", "Complete")
                 points[int(result["Id"][1:])].update(_points(result, span))
-            if not answer.get("NextToken"):
-                return points
-            request["NextToken"] = answer["NextToken"]
+        _refuse_part(statuses.values())
+        return points
 
     def _query(self, query_id: str, query: MetricQuery, period_s: int) -> dict[str, Any]:
         metric = {
-            "Namespace": self._namespace,
+            "Namespace": query.namespace or self._namespace,
             "MetricName": query.metric,
             "Dimensions": [{"Name": name, "Value": value} for name, value in query.dimensions],
         }
-        statistic = {"Metric": metric, "Period": period_s, "Stat": query.statistic, "Unit": query.unit}
+        statistic: dict[str, Any] = {"Metric": metric, "Period": period_s, "Stat": query.statistic}
+        if query.unit is not None:
+            statistic["Unit"] = query.unit
         return {"Id": query_id, "MetricStat": statistic, "ReturnData": True}
 
 
@@ -141,3 +151,9 @@ def _refuse_failure(result: dict[str, Any]) -> None:
         raise AccessDenied("cloudwatch:GetMetricData: Forbidden: grant the worker's role cloudwatch:GetMetricData")
     if status == "InternalError":
         raise Unreachable(f"cloudwatch:GetMetricData: InternalError: {result.get('Messages', [])!r}")
+
+
+def _refuse_part(statuses: Iterable[str]) -> None:
+    """A part without a next page looks like an application that fell silent."""
+    if "PartialData" in statuses:
+        raise Unreachable("cloudwatch:GetMetricData: PartialData without a next page: the answer is incomplete")

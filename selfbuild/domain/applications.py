@@ -58,6 +58,8 @@ class TelemetryConfig(Value):
     calls_metric: str = "Calls"
     """Unit Count."""
     metrics: tuple[DeclaredMetric, ...] = ()
+    alarms: tuple[str, ...] = ()
+    """Globs of alarm names that are the application's, where the alarms' metrics do not tell."""
 
 
 class RepositoryConfig(Value):

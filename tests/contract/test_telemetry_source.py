@@ -1,181 +1,27 @@
-"""What every telemetry source promises; run on the fake and on CloudWatch over HTTP."""
-
-import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+"""What every telemetry source promises; run on the fake, on CloudWatch over HTTP and on files."""
 
 import pytest
 
-from localaws.faults import fault_rule
-from localaws.server import LocalAws
-from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
-from selfbuild.domain.applications import Application
 from selfbuild.domain.errors import (
-    AccessDenied,
     InvalidRequest,
-    MalformedAnswer,
-    NotFound,
-    SelfBuildError,
-    Throttled,
-    Unreachable,
 )
-from selfbuild.domain.telemetry import Measure, TelemetryWindow
-from selfbuild.ports import TelemetrySource
-from tests.fakes.telemetry import FakeTelemetrySource, ServedError, ServedRequest
-
-LOG_GROUP = "/meetmind/meetnotes"
-NAMESPACE = "MeetMind/MCPUIHub"
-PERIOD_S = 5
-ORIGIN = time.time() // 300 * 300 - 600
-"""Recent enough for CloudWatch to keep sub-minute samples."""
-UNITS = {"ResponseLatency": "Milliseconds", "Requests": "Count", "Errors": "Count"}
-
-
-def moment(offset_s: float) -> datetime:
-    return datetime.fromtimestamp(ORIGIN + offset_s, UTC)
-
-
-def stack_at(line: int) -> str:
-    return (
-        "Traceback (most recent call last):\n"
-        f'  File "meetnotes/observe.py", line {line + 40}, in serve\n    response = answer(body)\n'
-        f'  File "meetnotes/actions.py", line {line}, in assign\n    owner = item["owner"]\n'
-        "KeyError: 'owner'\n"
-    )
-
-
-def missing_owner(line: int = 12) -> ServedError:
-    return ServedError("KeyError", "'owner'", "meetnotes/actions.py", line, "assign", stack_at(line))
-
-
-def a_request(offset_s: float, **fields: Any) -> ServedRequest:
-    return ServedRequest(at=ORIGIN + offset_s, **fields)
-
-
-def an_application(**telemetry: Any) -> Application:
-    return Application.model_validate(
-        {
-            "tenant_id": "acme",
-            "name": "meetnotes",
-            "telemetry": {"namespace": NAMESPACE, "log_group": LOG_GROUP, **telemetry},
-            "repository": {"url": "/tmp/none.git"},
-            "release": {"control_url": "http://127.0.0.1:1"},
-        }
-    )
-
-
-@dataclass
-class World:
-    """A source, and how requests become visible to it."""
-
-    source: TelemetrySource
-    publish: Callable[[list[ServedRequest]], None]
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = moment(300)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LocalAws]:
-    with pytest.MonkeyPatch.context() as patch, LocalAws(port=0) as server:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        yield server
-
-
-@pytest.fixture
-def clients(aws: LocalAws) -> Iterator[tuple[Any, Any]]:
-    aws.reset()
-    made = tuple(
-        make_client(name, region="us-east-1", endpoint_url=aws.endpoint_url) for name in ("cloudwatch", "logs")
-    )
-    made[1].create_log_group(logGroupName=LOG_GROUP)
-    made[1].create_log_stream(logGroupName=LOG_GROUP, logStreamName="one")
-    yield made[0], made[1]
-    for client in made:
-        client.close()
-
-
-@pytest.fixture
-def cloudwatch(clients: tuple[Any, Any], clock: Clock) -> World:
-    metrics, logs = clients
-    source = CloudWatchSource(metrics, logs, clock, settle=timedelta(0))
-    return World(source, lambda requests: put_lines(logs, requests))
-
-
-@pytest.fixture(params=["fake", "cloudwatch"])
-def world(request: pytest.FixtureRequest, clock: Clock) -> World:
-    if request.param == "cloudwatch":
-        made: World = request.getfixturevalue("cloudwatch")
-        return made
-    fake = FakeTelemetrySource([], clock)
-    return World(fake, fake.requests.extend)
-
-
-def put_lines(logs: Any, requests: list[ServedRequest]) -> None:
-    ordered = sorted(requests, key=lambda r: r.at)
-    for first in range(0, len(ordered), 1000):
-        events = [{"timestamp": round(r.at * 1000), "message": line_of(r)} for r in ordered[first : first + 1000]]
-        logs.put_log_events(logGroupName=LOG_GROUP, logStreamName="one", logEvents=events)
-
-
-def line_of(served: ServedRequest) -> str:
-    timestamp = round(served.at * 1000)
-    metrics = {
-        "Namespace": NAMESPACE,
-        "Dimensions": [["component"], ["tenant_id", "component"], ["component", "release"]],
-        "Metrics": [{"Name": name, "Unit": unit, "StorageResolution": 1} for name, unit in UNITS.items()],
-    }
-    line: dict[str, Any] = {
-        "_aws": {"Timestamp": timestamp, "CloudWatchMetrics": [metrics]},
-        "level": "ERROR" if served.error else "INFO",
-        "message": "answered",
-        "component": served.component,
-        "tenant_id": served.tenant_id,
-        "release": served.release,
-        "request_id": f"r{timestamp}",
-        "ResponseLatency": served.latency_ms,
-        "Requests": 1,
-        "Errors": int(served.error is not None),
-    }
-    if served.error:
-        error = served.error
-        line["error"] = {
-            "type": error.error_type,
-            "message": error.message,
-            "file": error.file,
-            "line": error.line,
-            "function": error.function,
-        }
-        line["stack"] = error.stack
-    return json.dumps(line)
-
-
-def collected(world: World, *, start: float = 0, end: float = 60) -> TelemetryWindow:
-    return world.source.collect(
-        an_application(), baseline_start=moment(0), start=moment(start), end=moment(end), period_s=PERIOD_S
-    )
-
-
-def values_of(window: TelemetryWindow, component: str, measure: Measure) -> dict[float, float]:
-    series = [s for s in window.series if (s.component, s.measure) == (component, measure)]
-    assert len(series) <= 1
-    return {start - ORIGIN: value for s in series for start, value in s.points().items()}
+from selfbuild.domain.telemetry import Direction, Measure
+from tests.contract.telemetry_worlds import (
+    ORIGIN,
+    PERIOD_S,
+    Clock,
+    World,
+    a_batch,
+    a_request,
+    an_application,
+    collected,
+    declared_window,
+    missing_owner,
+    moment,
+    points_of,
+    values_of,
+)
+from tests.fakes.telemetry import ServedError
 
 
 def test_series_hold_every_measure_of_each_component(world: World) -> None:
@@ -315,86 +161,127 @@ def test_a_hostile_component_name_is_only_a_name(world: World, name: str) -> Non
     assert [(g.component, g.count) for g in window.error_groups] == [(name, 1)]
 
 
-def test_two_hundred_components_take_two_metric_calls(cloudwatch: World) -> None:
-    cloudwatch.publish([a_request(1, component=f"c{n:03}") for n in range(200)])
+def test_a_batch_holds_the_series_and_the_events_of_warnings_and_errors(world: World) -> None:
+    world.publish([a_request(1), a_request(7, error=missing_owner()), a_request(8, warning="pool is nearly full")])
 
-    window = collected(cloudwatch)
+    batch = a_batch(world)
 
-    assert len(window.series) == 200 * 5
-    assert window.metrics_requested == 1000
-    assert window.api_calls == 4 + 2, "2 ListMetrics pages, 2 GetMetricData, StartQuery, GetQueryResults"
-
-
-def test_metrics_of_further_dimensions_name_no_component(clients: tuple[Any, Any], clock: Clock) -> None:
-    names = {"tenant_id": "acme", "component": "per-region", "region": "eu"}
-    dimensions = [{"Name": name, "Value": value} for name, value in names.items()]
-    metric = {"MetricName": "Requests", "Dimensions": dimensions, "Timestamp": moment(1), "Value": 1, "Unit": "Count"}
-    clients[0].put_metric_data(Namespace=NAMESPACE, MetricData=[metric])
-
-    window = collected(World(CloudWatchSource(*clients, clock), lambda _: None))
-
-    assert (window.series, window.metrics_requested) == ((), 0)
+    assert (batch.tenant_id, batch.application) == ("acme", "meetnotes")
+    assert (batch.start, batch.end) == (moment(0), moment(60))
+    assert points_of(batch.series, "topics", "Requests") == {0: 1, 5: 2}
+    failed, warned = batch.events
+    assert (failed.at, failed.level, failed.component, failed.error_type) == (moment(7), "ERROR", "topics", "KeyError")
+    assert (str(failed.location), failed.message, failed.release) == ("meetnotes/actions.py:12", "'owner'", "base")
+    assert 'item["owner"]' in (failed.stack or "")
+    assert (warned.level, warned.message, warned.weight) == ("WARNING", "pool is nearly full", 1.0)
 
 
-def test_errors_beyond_the_samples_keep_their_cause(cloudwatch: World) -> None:
-    """FilterLogEvents brings the oldest hundred events: a later place is known by what Insights shows of it."""
-    cloudwatch.publish([a_request(1 + n / 100, error=missing_owner(12)) for n in range(120)])
-    cloudwatch.publish([a_request(30, error=missing_owner(99))])
+def test_a_batch_ends_with_the_last_closed_period(world: World, clock: Clock) -> None:
+    world.publish([a_request(1, error=missing_owner()), a_request(6, error=missing_owner())])
+    clock.now = moment(9)
 
-    (group,) = collected(cloudwatch).error_groups
+    batch = a_batch(world)
 
-    assert group.count == 121
+    assert (batch.start, batch.end) == (moment(0), moment(5))
+    assert points_of(batch.series, "topics", "Requests") == {0: 1}
+    assert [e.at for e in batch.events] == [moment(1)]
 
 
-def test_a_period_settles_before_it_counts(clients: tuple[Any, Any], clock: Clock) -> None:
-    put_lines(clients[1], [a_request(1), a_request(6)])
-    clock.now = moment(11)
+def test_a_batch_without_a_closed_period_is_empty(world: World, clock: Clock) -> None:
+    world.publish([a_request(1, error=missing_owner())])
+    clock.now = moment(3)
 
-    hasty = World(CloudWatchSource(*clients, clock, settle=timedelta(seconds=1)), lambda _: None)
-    patient = World(CloudWatchSource(*clients, clock, settle=timedelta(seconds=2)), lambda _: None)
+    batch = a_batch(world)
 
-    assert values_of(collected(hasty), "topics", Measure.REQUESTS) == {0: 1, 5: 1}
-    assert values_of(collected(patient), "topics", Measure.REQUESTS) == {0: 1}
+    assert (batch.start, batch.end, batch.series, batch.events) == (moment(0), moment(0), (), ())
+
+
+def test_a_batch_holds_nothing_of_other_tenants(world: World) -> None:
+    world.publish([a_request(1, tenant_id="globex", component="secret", error=missing_owner(), callees=("vault",))])
+
+    batch = a_batch(world)
+
+    assert (batch.series, batch.events) == ((), ())
+
+
+def test_sampled_events_keep_every_kind_and_stand_for_all(world: World) -> None:
+    world.publish([a_request(1 + n / 10, error=missing_owner(12)) for n in range(100)])
+    world.publish([a_request(12 + n / 10, warning=f"slow call {n}") for n in range(40)])
+    world.publish([a_request(20, error=ServedError("ValueError", "bad 7", "m/a.py", 3, "f"))])
+
+    batch = a_batch(world, rate=0.1)
+
+    by_type = {kind: [e for e in batch.events if e.error_type == kind] for kind in ("KeyError", None, "ValueError")}
+    assert [len(by_type[kind]) for kind in by_type] == [10, 4, 1]
+    assert [sum(e.weight for e in by_type[kind]) for kind in by_type] == pytest.approx([100, 40, 1])
+    assert batch == a_batch(world, rate=0.1).model_copy(update={"api_calls": batch.api_calls})
+
+
+def test_declared_metrics_keep_their_statistic_direction_and_unit(world: World) -> None:
+    world.publish([a_request(1 + n / 100, gauges={"Queue": float(n), "Pool": 5.0}) for n in range(101)])
+
+    window = declared_window(
+        world,
+        {"name": "Queue", "statistic": "p99", "worse": "up", "unit": None},
+        {"name": "Queue", "statistic": "Maximum"},
+        {"name": "Pool", "measure": "utilization", "capacity": 20},
+        {"name": "Absent", "measure": "cache_hit_ratio"},
+    )
+
+    assert points_of(window.series, "topics", "Queue p99") == pytest.approx({0: 99})
+    assert points_of(window.series, "topics", "Queue Maximum") == {0: 100}
+    assert points_of(window.series, "topics", "Pool") == {0: 25}
+    by_metric = {s.metric: s for s in window.series}
+    assert (by_metric["Queue p99"].measure, by_metric["Queue p99"].worse) == (Measure.LEVEL, Direction.UP)
+    assert (by_metric["Pool"].measure, by_metric["Pool"].unit) == (Measure.UTILIZATION, "Percent")
+    assert "Absent" not in by_metric
+
+
+def test_an_expression_is_computed_from_each_components_own_series(world: World) -> None:
+    world.publish([a_request(1, error=missing_owner()), a_request(2), a_request(11), a_request(1, component="actions")])
+
+    window = declared_window(
+        world,
+        {"name": "ErrorRate", "expression": "100 * errors / requests", "unit": "Percent", "worse": "up"},
+        {"name": "Filled", "expression": "FILL(errors, -1) + 0 * FILL(requests, 0)"},
+        {"name": "Chosen", "expression": "IF(errors, latency, 0)"},
+    )
+
+    assert points_of(window.series, "topics", "ErrorRate") == {0: 50, 10: 0}
+    assert points_of(window.series, "actions", "ErrorRate") == {0: 0}
+    assert points_of(window.series, "topics", "Chosen") == {0: 2, 10: 0}
+    filled = points_of(window.series, "topics", "Filled")
+    assert (len(filled), filled[0], filled[5], filled[55]) == (12, 1, -1, -1)
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
-    [
-        pytest.param({"code": "Throttling", "status": 400}, Throttled, id="throttling with HTTP 400"),
-        pytest.param({"code": "AccessDenied", "status": 403}, AccessDenied, id="access denied"),
-        pytest.param({"code": "ExpiredToken", "status": 400}, AccessDenied, id="expired token"),
-        pytest.param({"code": "ValidationError", "status": 400}, InvalidRequest, id="validation"),
-        pytest.param({"code": "InternalFailure", "status": 500}, Unreachable, id="server error"),
-        pytest.param({"reset": True}, Unreachable, id="connection reset"),
-        pytest.param({"truncate": True}, MalformedAnswer, id="truncated answer"),
-    ],
+    "expression",
+    ["SUM(METRICS())", "errors ^ 2", "latency > 3", "__import__('os')", "FILL(errors, REPEAT)", "1 + 1", "other / 2"],
 )
-@pytest.mark.parametrize("operation", ["GetMetricData", "ListMetrics", "StartQuery", "FilterLogEvents"])
-def test_errors_say_what_the_caller_should_do(
-    cloudwatch: World, aws: LocalAws, fault: dict[str, Any], error: type[SelfBuildError], operation: str
-) -> None:
-    cloudwatch.publish([a_request(1, error=missing_owner())])
-    aws.faults.replace_rules([fault_rule({"operation": operation, **fault})])
-
-    with pytest.raises(error) as caught:
-        collected(cloudwatch)
-
-    assert operation in str(caught.value)
+def test_an_expression_beyond_the_allowed_names_application_and_metric(world: World, expression: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"application 'acme/meetnotes': metric 'Odd'"):
+        declared_window(world, {"name": "Odd", "expression": expression})
 
 
-def test_a_missing_log_group_is_named(cloudwatch: World) -> None:
-    application = an_application(log_group="/no/such/group")
+def test_calls_between_components_are_counted_by_caller_and_callee(world: World) -> None:
+    world.publish([a_request(1, callees=("store", "store", "cache")), a_request(6, callees=("store",))])
+    world.publish([a_request(2, tenant_id="globex", callees=("vault",))])
 
-    with pytest.raises(NotFound, match="telemetry settings"):
-        cloudwatch.source.collect(
-            application, baseline_start=moment(0), start=moment(0), end=moment(60), period_s=PERIOD_S
-        )
+    window = collected(world)
+
+    edges = {(e.caller, e.callee): e.calls for e in window.calls}
+    assert edges == {("topics", "store"): 3, ("topics", "cache"): 1}
+    assert points_of(window.series, "topics", "Calls store") == {0: 2, 5: 1}
+    assert {(s.measure, s.unit) for s in window.series if s.metric == "Calls cache"} == {(Measure.CALLS, "Count")}
 
 
-def test_a_dimension_that_is_no_word_is_refused(cloudwatch: World) -> None:
-    application = an_application(tenant_dimension="tenant` | limit 1")
+def test_releases_are_dated_by_what_they_served(world: World) -> None:
+    world.publish([a_request(1, release="old"), a_request(11, release="old"), a_request(31, release="new")])
+    world.publish([a_request(2, release="theirs", tenant_id="globex", component="secret")])
 
-    with pytest.raises(InvalidRequest, match="dimension names"):
-        cloudwatch.source.collect(
-            application, baseline_start=moment(0), start=moment(0), end=moment(60), period_s=PERIOD_S
-        )
+    window = collected(world)
+
+    assert [(r.release, r.first_seen, r.last_seen) for r in window.releases] == [
+        ("new", moment(30), moment(35)),
+        ("old", moment(0), moment(15)),
+    ]
