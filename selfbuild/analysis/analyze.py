@@ -18,6 +18,7 @@ from selfbuild.analysis.shifts import (
     declared_findings,
     error_ratio_findings,
     latency_findings,
+    spike_findings,
     throughput_findings,
 )
 from selfbuild.domain.applications import Application
@@ -81,12 +82,15 @@ def examine(
 def _findings(scene: Scene, notes: list[str]) -> list[Finding]:
     latency = list(latency_findings(scene, notes))
     errors = list(error_findings(scene, notes))
+    declared = list(declared_findings(scene))
+    slow = frozenset(f.insight.component for f in (*latency, *declared))
     return [
         *latency,
+        *declared,
+        *spike_findings(scene, slow),
         *throughput_findings(scene),
         *errors,
         *error_ratio_findings(scene, frozenset(f.insight.component for f in errors)),
-        *declared_findings(scene),
         *exhaustion_findings(scene),
         *creep_findings(scene, frozenset(f.insight.component for f in latency)),
         *cache_findings(scene),

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from selfbuild.analysis.screening import Screen
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import digest_of
 from selfbuild.domain.cycles import CyclePolicy
 from selfbuild.domain.insights import Evidence, Insight, InsightType, Severity
-from selfbuild.domain.telemetry import Measure, Series, TelemetryWindow
+from selfbuild.domain.telemetry import Measure, Samples, Series, TelemetryWindow
 
 
 class Finding(NamedTuple):
@@ -32,6 +36,14 @@ class Scene:
         self._by_place: dict[tuple[str, Measure], Series] = {}
         for series in ordered:
             self._by_place.setdefault((series.component, series.measure), series)
+        ratios = (_error_ratio(self, component) for component in self.owned)
+        self.error_ratios = {ratio.component: ratio for ratio in ratios if ratio is not None}
+        """Failed share of the requests by component, 0-1; periods without requests are absent."""
+
+    @cached_property
+    def screen(self) -> Screen:
+        """The series sifted; made at the first need of it."""
+        return Screen((*self.series, *self.error_ratios.values()), window_start=self.start)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -54,8 +66,8 @@ class Scene:
     def total(self, component: str, measure: Measure, since: float, until: float) -> float | None:
         """Sum over `[since, until)`; None when nothing was reported there."""
         series = self.of(component, measure)
-        values = series.within(since, until) if series is not None else ()
-        return float(sum(values)) if len(values) else None
+        values = series.within(since, until) if series is not None else np.empty(0)
+        return float(values.sum()) if len(values) else None
 
     def insight(
         self,
@@ -97,6 +109,30 @@ class Scene:
             ),
             **more,
         )
+
+
+def _error_ratio(scene: Scene, component: str) -> Series | None:
+    errors, requests = scene.of(component, Measure.ERRORS), scene.of(component, Measure.REQUESTS)
+    if errors is None or requests is None or errors.period_s != requests.period_s:
+        return None
+    period_s = errors.period_s
+    first = max(errors.start, requests.start)
+    skip = [round((first - each.start) / period_s) for each in (errors, requests)]
+    failed, served = (each.values.array[n:] for each, n in zip((errors, requests), skip, strict=True))
+    length = min(len(failed), len(served))
+    if length == 0:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(served[:length] > 0, np.minimum(1.0, failed[:length] / served[:length]), np.nan)
+    return Series(
+        component=component,
+        measure=Measure.ERRORS,
+        metric="error ratio",
+        unit="None",
+        start=first,
+        period_s=period_s,
+        values=Samples(ratio),
+    )
 
 
 def key_of(*parts: str) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from selfbuild.analysis.capacity import HIGH_PERCENT, Exhaustion, Forecast, find_exhaustion, forecast_exhaustion
 from selfbuild.analysis.charts import utc
-from selfbuild.analysis.creep import find_creep
+from selfbuild.analysis.creep import DAY_S, MIN_DAILY_EFFECT, find_creep
 from selfbuild.analysis.efficiency import Repetition, find_cache_waste, find_redundant_calls
 from selfbuild.analysis.findings import Finding, Scene, key_of
 from selfbuild.analysis.severity import latency_severity
@@ -83,7 +85,7 @@ def creep_findings(scene: Scene, shifted: frozenset[str]) -> Iterable[Finding]:
             continue
         measured = (s for m in LATENCY_MEASURES if (s := scene.of(component, m)) is not None)
         series = next(measured, None)
-        creep = find_creep(series) if series is not None else None
+        creep = find_creep(series) if series is not None and _has_grown(series) else None
         if series is None or creep is None:
             continue
         ratio = creep.last_level / creep.first_level
@@ -109,6 +111,15 @@ def creep_findings(scene: Scene, shifted: frozenset[str]) -> Iterable[Finding]:
             | _requests(scene, component),
         )
         yield Finding(insight, series, creep.first_level)
+
+
+def _has_grown(series: Series) -> bool:
+    """Whether the last day is worse than the first by as much as the least creep makes; cheap, and asked first."""
+    rows = max(1, DAY_S // series.period_s)
+    first, last = series.values.array[:rows], series.values.array[-rows:]
+    if len(series.values) < 2 * rows or np.isnan(first).all() or np.isnan(last).all():
+        return False
+    return float(np.nanmedian(last)) > float(np.nanmedian(first)) * (1 + MIN_DAILY_EFFECT)
 
 
 def cache_findings(scene: Scene) -> Iterable[Finding]:

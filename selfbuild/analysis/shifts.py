@@ -8,9 +8,10 @@ import numpy as np
 from selfbuild.analysis.charts import utc
 from selfbuild.analysis.detect import MIN_PAST, MIN_RECENT, SMALLEST, Shift, enough_samples, find_shift
 from selfbuild.analysis.findings import Finding, Scene, key_of, times
+from selfbuild.analysis.lasting import LevelChange, lasting_change
 from selfbuild.analysis.severity import error_severity, latency_severity, throughput_severity
-from selfbuild.domain.insights import Insight, InsightType
-from selfbuild.domain.telemetry import Direction, FloatArray, Measure, Samples, Series
+from selfbuild.domain.insights import Insight, InsightType, Severity
+from selfbuild.domain.telemetry import Direction, FloatArray, Measure, Series
 
 LATENCY_MEASURES = (Measure.LATENCY_P95, Measure.LATENCY_P50, Measure.LATENCY_MEAN)
 """Asked in this order; the first that shows a shift speaks for the component."""
@@ -22,13 +23,6 @@ MAX_CONFIDENCE = 0.99
 """No number of samples makes a statistic certain."""
 CHANGE_POINTS_TRIED = 60
 """Upper bound of the change points and measures tried for a component, to correct the confidence for choosing."""
-
-
-class LevelChange(Shift):
-    """A shift with how it is called and how sure it is."""
-
-    kind: str = "level_shift"
-    confidence: float
 
 
 def latency_findings(scene: Scene, notes: list[str]) -> Iterable[Finding]:
@@ -80,9 +74,8 @@ def throughput_findings(scene: Scene) -> Iterable[Finding]:
 
 def error_ratio_findings(scene: Scene, explained: frozenset[str]) -> Iterable[Finding]:
     """Components that fail more often although no group of logged errors explains it."""
-    for component in scene.owned:
-        series = _error_ratio(scene, component)
-        if series is None or component in explained:
+    for component, series in scene.error_ratios.items():
+        if component in explained:
             continue
         change = level_change(scene, series, min_effect=scene.policy.performance_degradation_threshold)
         if change is None or change.after < MIN_ERROR_RATIO:
@@ -135,12 +128,48 @@ def declared_findings(scene: Scene) -> Iterable[Finding]:
         yield Finding(insight, series, change.before)
 
 
+def spike_findings(scene: Scene, told: frozenset[str]) -> Iterable[Finding]:
+    """Single periods that stand out of days of history; components whose latency has a finding are left to that."""
+    for series in scene.all_of((Measure.LATENCY_P95, Measure.LEVEL)):
+        standing = scene.screen.standing(series)
+        if standing is None or not standing.jump or series.component in told:
+            continue
+        at = utc(standing.at)
+        value = float(series.within(standing.at, standing.at + series.period_s).sum())
+        insight = scene.insight(
+            insight_type=InsightType.PERFORMANCE_DEGRADATION,
+            component=series.component,
+            metric_name=series.metric or series.measure.value,
+            fingerprint=key_of(InsightType.PERFORMANCE_DEGRADATION, series.component, series.metric, "spike"),
+            severity=Severity.LOW,
+            confidence=standing.confidence,
+            kind="spike",
+            started_at=at,
+            description=(
+                f"{series.component}: {series.metric or series.measure.value} stood out with {value:.4g} at "
+                f"{at:%Y-%m-%d %H:%M:%S} UTC; usual are {standing.baseline:.4g}"
+            ),
+            recommended_action=f"Look at what ran beside {series.component!r} at that time.",
+            numbers={"value": value, "baseline_level": standing.baseline, "score": standing.score},
+            blocked="single periods stood out and nothing lasts: there is nothing to change",
+        )
+        yield Finding(insight, series, standing.baseline)
+
+
 def level_change(scene: Scene, series: Series, *, min_effect: float) -> LevelChange | None:
-    """The lasting change for the worse that the window shows, by whichever method the history is long enough for."""
+    """The lasting change for the worse that the window shows.
+
+    A series with days of history must also have left its usual range; how sure that is comes from labelled series.
+    """
+    if not scene.screen.deserves_a_look(series):
+        return None
+    standing = scene.screen.standing(series)
+    if standing is not None:
+        return lasting_change(series, standing, window_start=scene.start, min_effect=min_effect)
     found = [
         shift
         for direction in _directions(series)
-        if (shift := _short(scene, series, direction, min_effect)) is not None
+        if (shift := _change(scene, series, direction, min_effect)) is not None
     ]
     return max(found, key=lambda change: change.confidence, default=None)
 
@@ -149,7 +178,7 @@ def _directions(series: Series) -> tuple[Direction, ...]:
     return (Direction.UP, Direction.DOWN) if series.worse is Direction.BOTH else (series.worse,)
 
 
-def _short(scene: Scene, series: Series, direction: Direction, min_effect: float) -> LevelChange | None:
+def _change(scene: Scene, series: Series, direction: Direction, min_effect: float) -> LevelChange | None:
     starts, values = series.sampled()
     shift = find_shift(
         starts.tolist(),
@@ -205,18 +234,6 @@ def _latency_finding(scene: Scene, series: Series, change: LevelChange) -> Findi
     )
     threshold = change.before * (1 + scene.policy.performance_degradation_threshold)
     return Finding(insight, series, change.before, threshold)
-
-
-def _error_ratio(scene: Scene, component: str) -> Series | None:
-    errors, requests = scene.of(component, Measure.ERRORS), scene.of(component, Measure.REQUESTS)
-    if errors is None or requests is None or errors.period_s != requests.period_s:
-        return None
-    served, failed = requests.points(), errors.points()
-    ratios = {t: min(1.0, failed[t] / served[t]) for t in failed if served.get(t)}
-    if not ratios:
-        return None
-    ratio = Series.of(ratios, period_s=errors.period_s, component=component, measure=Measure.ERRORS, unit="None")
-    return ratio.model_copy(update={"values": Samples(ratio.values.array), "metric": "error ratio"})
 
 
 def _numbers(scene: Scene, series: Series, change: LevelChange) -> dict[str, float]:
