@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -26,16 +26,19 @@ from temporalio.client import (
 )
 from temporalio.worker import Interceptor, Worker
 
+from activities.alarms import AlarmActivities
 from activities.analysis import AnalysisActivities
 from activities.boundary import Boundary
 from activities.deployment import DeploymentActivities
 from activities.generation import GenerationActivities
 from activities.records import RecordActivities
+from activities.streams import StreamActivities
 from activities.telemetry import TelemetryActivities
 from activities.validation import ValidationActivities
+from selfbuild.adapters.alarm_queue import AlarmQueue, make_queue_client
 from selfbuild.adapters.anthropic_generator import AnthropicGenerator
 from selfbuild.adapters.artifacts import FolderArtifacts
-from selfbuild.adapters.cloudwatch import CloudWatchSource, make_client
+from selfbuild.adapters.aws import make_client
 from selfbuild.adapters.gate import GateRunner
 from selfbuild.adapters.git_repository import GitRepository
 from selfbuild.adapters.process_release import ProcessRelease
@@ -43,19 +46,42 @@ from selfbuild.adapters.recipe_generator import RecipeGenerator
 from selfbuild.adapters.sandbox import find_sandbox
 from selfbuild.adapters.scripted_generator import ScriptedGenerator
 from selfbuild.adapters.store import SqlStore
+from selfbuild.adapters.telemetry_store import HotEvents
+from selfbuild.alarm_listener import AlarmListener
+from selfbuild.alarm_routing import AlarmRouter
+from selfbuild.cycle_plans import CyclePlans
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
 from selfbuild.leave import leave
+from selfbuild.live import LiveWorkflows
 from selfbuild.log import configure
 from selfbuild.ports import PatchGenerator
+from selfbuild.schedules import ensure_alarm_reconciler, ensure_schedules
 from selfbuild.settings import Settings
+from selfbuild.streams import ensure_streams
+from selfbuild.telemetry_setup import cycle_source, live_source, open_store
 from selfbuild.temporal import connect, prepare_namespace
 from workflows import steps
+from workflows.alarm_gate import AlarmGate
+from workflows.alarm_reconciler import AlarmReconciler
+from workflows.cycle_launcher import CycleLauncher
 from workflows.improvement import Improvement
 from workflows.improvement_cycle import ImprovementCycle
 from workflows.release_reconciler import ReleaseReconciler
 from workflows.rollback_release import RollbackRelease
+from workflows.store_keeper import StoreKeeper
+from workflows.telemetry_stream import TelemetryStream
 
-WORKFLOWS = (ImprovementCycle, Improvement, RollbackRelease, ReleaseReconciler)
+WORKFLOWS = (
+    ImprovementCycle,
+    Improvement,
+    RollbackRelease,
+    ReleaseReconciler,
+    AlarmGate,
+    AlarmReconciler,
+    CycleLauncher,
+    TelemetryStream,
+    StoreKeeper,
+)
 GRACEFUL_SHUTDOWN = timedelta(seconds=30)
 RECONCILE_EVERY = timedelta(minutes=10)
 
@@ -73,8 +99,18 @@ async def build_activities(settings: Settings, client: Client, stack: AsyncExitS
     await records.open()
     stack.push_async_callback(records.close)
     repository = GitRepository(state / "repositories")
-    telemetry = TelemetryActivities(_telemetry_source(settings), artifacts)
-    analysis = AnalysisActivities(artifacts)
+    store = open_store(settings)
+    stack.callback(store.close)
+    live = live_source(settings)
+    telemetry = TelemetryActivities(cycle_source(settings, live, store), artifacts)
+    streams = StreamActivities(
+        live,
+        store,
+        records,
+        HotEvents(settings.max_telemetry_buffer_size),
+        retention=timedelta(days=settings.telemetry_retention_days),
+    )
+    analysis = AnalysisActivities(artifacts, repository)
     generation = GenerationActivities(_generators(settings, stack), repository, records, artifacts)
     sandbox = find_sandbox(allow_unsafe=settings.sandbox == "unsafe-local")
     gate = GateRunner(sandbox, python=sys.executable)
@@ -84,26 +120,50 @@ async def build_activities(settings: Settings, client: Client, stack: AsyncExitS
         repository, ProcessRelease(), records, artifacts, releases_root=state / "releases"
     )
     recording = RecordActivities(records, client)
+    alarms = AlarmActivities(
+        alarm_source(settings), alarm_router(settings, client), LiveWorkflows(client), CyclePlans(settings)
+    )
     return {
         steps.CYCLE_QUEUE: [
             recording.record_cycle,
             recording.record_improvement,
             recording.find_release,
             recording.find_orphaned_releases,
+            alarms.prepare_cycle,
         ],
-        steps.AWS_QUEUE: [telemetry.collect_telemetry, telemetry.freeze_baseline, telemetry.monitor],
+        steps.AWS_QUEUE: [
+            telemetry.collect_telemetry,
+            telemetry.freeze_baseline,
+            telemetry.monitor,
+            streams.stream_telemetry,
+            streams.keep_store,
+            alarms.reconcile_alarms,
+        ],
         steps.LLM_QUEUE: [generation.generate],
         steps.SANDBOX_QUEUE: [analysis.analyze, validation.validate],
         steps.DEPLOY_QUEUE: [deployment.read_head, deployment.deploy, deployment.promote, deployment.rollback],
     }
 
 
-def _telemetry_source(settings: Settings) -> CloudWatchSource:
-    clients = {
-        name: make_client(name, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
-        for name in ("cloudwatch", "logs")
-    }
-    return CloudWatchSource(clients["cloudwatch"], clients["logs"], clock=lambda: datetime.now(UTC))
+def alarm_source(settings: Settings) -> AlarmQueue:
+    """The queue of the alarms, which is looked for at the first call."""
+    place: dict[str, Any] = {"region": settings.aws_region, "endpoint_url": settings.aws_endpoint_url}
+    return AlarmQueue(
+        make_queue_client(**place),
+        make_client("cloudwatch", **place),
+        queue_name=settings.alarm_queue_name,
+        queue_url=settings.alarm_queue_url,
+    )
+
+
+def alarm_router(settings: Settings, client: Client) -> AlarmRouter:
+    """What brings alarms to the gates of the watched applications."""
+    return AlarmRouter(
+        LiveWorkflows(client),
+        settings.applications(),
+        prefix=settings.cloudwatch_alarm_prefix,
+        window_s=settings.cloudwatch_event_dedup_window_seconds,
+    )
 
 
 def _generators(settings: Settings, stack: AsyncExitStack) -> dict[str, PatchGenerator]:
@@ -161,6 +221,15 @@ async def _schedule_reconciler(client: Client) -> None:
         return
 
 
+async def _schedule_cycles(client: Client, settings: Settings) -> None:
+    """The collections, the daily cycles and the search for lost alarms, where anything is watched."""
+    if settings.applications_file is None:
+        return
+    await ensure_streams(client, settings, settings.applications())
+    await ensure_schedules(client, settings, settings.applications())
+    await ensure_alarm_reconciler(client)
+
+
 async def serve(settings: Settings, queues: Sequence[str], interceptors: Sequence[Interceptor] = ()) -> None:
     """Run until SIGTERM or SIGINT, then let running activities finish. `interceptors` stand inside the boundary."""
     stopping = asyncio.Event()
@@ -174,6 +243,10 @@ async def serve(settings: Settings, queues: Sequence[str], interceptors: Sequenc
             await stack.enter_async_context(worker)
         if steps.CYCLE_QUEUE in queues:
             await _schedule_reconciler(client)
+            await _schedule_cycles(client, settings)
+        if steps.AWS_QUEUE in queues and settings.applications_file is not None:
+            listener = AlarmListener(alarm_source(settings), alarm_router(settings, client))
+            await stack.enter_async_context(listener.listening())
         log.info("worker.started", queues=list(queues), namespace=settings.temporal_namespace)
         await stopping.wait()
         log.info("worker.stopping")

@@ -52,6 +52,10 @@ class _Inbound(ActivityInboundInterceptor):
         started = time.monotonic()
         try:
             result = await self._run(input, info)
+        except SelfBuildError as error:
+            _log_failure(error, info, started)
+            # With the vendor's chain below it the server drops the whole failure as too large.
+            raise _translated(error) from None
         except BaseException as error:
             _log_failure(error, info, started)
             raise _translated(error) from error

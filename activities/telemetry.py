@@ -40,7 +40,9 @@ class TelemetryActivities:
             log_events=window.log_events_matched,
             api_calls=window.api_calls,
             cost_usd=aws_cost_usd(
-                metrics_requested=window.metrics_requested, log_bytes_scanned=window.log_bytes_scanned
+                metrics_requested=window.metrics_requested,
+                log_bytes_scanned=window.log_bytes_scanned,
+                api_calls=window.api_calls,
             ),
             source=window.source,
         )

@@ -19,6 +19,7 @@ from temporalio.client import (
     WorkflowQueryRejectedError,
 )
 from temporalio.common import (
+    Priority,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
@@ -29,6 +30,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from selfbuild.domain import errors
+from selfbuild.domain.alarms import Alarm, GateRequest
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import AwareDatetime, Value, cycle_id_of
 from selfbuild.domain.cycles import CycleReport, CycleRequest, ImprovementReport
@@ -104,7 +106,7 @@ class LiveWorkflows:
                 SearchAttributePair(_APPLICATION, request.application.name),
             ]
         )
-        async with _reaching_temporal():
+        async with reaching_temporal():
             try:
                 handle = await self._client.start_workflow(
                     "ImprovementCycle",
@@ -120,11 +122,27 @@ class LiveWorkflows:
                 raise await self._conflict(request.application, workflow_id, error.run_id) from error
         return await self._described(workflow_id, handle.result_run_id)
 
+    async def ring_gate(self, gate: GateRequest, alarm: Alarm) -> None:
+        """Give an alarm to its application's gate, which is started where there is none."""
+        async with reaching_temporal():
+            await self._client.start_workflow(
+                "AlarmGate",
+                gate,
+                id=f"alarm/{gate.tenant_id}/{gate.application}",
+                task_queue=CYCLE_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                start_signal="alarm",
+                start_signal_args=[alarm],
+                priority=Priority(priority_key=1, fairness_key=gate.tenant_id),
+                static_summary=f"alarms of {gate.tenant_id}/{gate.application}",
+            )
+
     async def find(self, workflow_id: str, run_id: str | None = None) -> Execution | None:
         """The run, or the newest one; None where there is none any more."""
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         try:
-            async with _reaching_temporal():
+            async with reaching_temporal():
                 return _execution(await handle.describe(rpc_timeout=CALL_TIMEOUT))
         except NotFound:
             return None
@@ -132,7 +150,7 @@ class LiveWorkflows:
     async def find_cycle(self, cycle_id: str) -> Execution | None:
         """A cycle by its search attribute: also ended ones, but seconds late."""
         quoted = cycle_id.replace("'", "")
-        async with _reaching_temporal():
+        async with reaching_temporal():
             async for each in self._client.list_workflows(
                 f"CycleId = '{quoted}' AND WorkflowType = 'ImprovementCycle'", limit=1
             ):
@@ -143,7 +161,7 @@ class LiveWorkflows:
         """What the workflow itself says; None where no worker answers for it."""
         handle = self._client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
         try:
-            async with _reaching_temporal():
+            async with reaching_temporal():
                 answer: ReportT = await handle.query("report", result_type=kind, rpc_timeout=QUERY_TIMEOUT)
         except (Unreachable, NotFound, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
@@ -152,13 +170,13 @@ class LiveWorkflows:
     async def cancel(self, execution: Execution) -> None:
         """Ask the workflow to end; it first takes back what is deployed and not yet judged."""
         handle = self._client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-        async with _reaching_temporal():
+        async with reaching_temporal():
             await handle.cancel(rpc_timeout=CALL_TIMEOUT)
 
     async def ask_roll_back(self, execution: Execution, reason: str) -> None:
         """Tell a running improvement to take its release back now."""
         handle = self._client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-        async with _reaching_temporal():
+        async with reaching_temporal():
             await handle.signal("roll_back", reason, rpc_timeout=CALL_TIMEOUT)
 
     async def roll_back(self, request: RollbackRequest, *, wait_s: float) -> Rollback | None:
@@ -170,7 +188,7 @@ class LiveWorkflows:
         Raises:
             Conflict: it cannot be done without a person; or whichever error of ours made it fail.
         """
-        async with _reaching_temporal():
+        async with reaching_temporal():
             handle = await self._client.start_workflow(
                 "RollbackRelease",
                 request,
@@ -197,7 +215,7 @@ class LiveWorkflows:
             task_queue=TaskQueue(name=CYCLE_QUEUE),
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
         )
-        async with _reaching_temporal():
+        async with reaching_temporal():
             answer = await self._client.workflow_service.describe_task_queue(request, timeout=CALL_TIMEOUT)
         now = datetime.now(UTC)
         recent = [
@@ -220,7 +238,7 @@ class LiveWorkflows:
 
 
 @asynccontextmanager
-async def _reaching_temporal() -> AsyncIterator[None]:
+async def reaching_temporal() -> AsyncIterator[None]:
     """Turn every way in which Temporal fails to answer into our errors."""
     try:
         async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):

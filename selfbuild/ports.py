@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from selfbuild.domain.alarms import Alarm
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import ArtifactRef, AwareDatetime, Value
 from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
 from selfbuild.domain.patches import GateReport, Patch, PatchRequest, Proposal, SourceFile
-from selfbuild.domain.releases import Release, ReleaseState, TargetStatus
+from selfbuild.domain.releases import CommitInfo, Release, ReleaseState, TargetStatus
+from selfbuild.domain.streams import StreamState
 from selfbuild.domain.telemetry import Bucket, LogEvent, Measure, Series, Span, TelemetryBatch, TelemetryWindow
 
 
@@ -80,6 +82,39 @@ class TelemetrySource(Protocol):
         ...
 
 
+class AlarmMessage(Value):
+    """A message of the alarm queue, not looked into."""
+
+    body: str
+    receipt: str
+    """What `acknowledge` needs; it changes with every delivery."""
+    receive_count: int
+    """How often it was delivered, this time included."""
+
+
+class AlarmSource(Protocol):
+    """Tells of alarms: by a queue, at least once each, and by asking. Called from threads."""
+
+    def receive(self, wait_s: int) -> tuple[AlarmMessage, ...]:
+        """The next messages, at most ten; empty when none came within `wait_s` (0 to 20).
+
+        A message that is not acknowledged comes again.
+
+        Raises:
+            NotFound: there is no queue; the text names the remedy.
+            AccessDenied, InvalidRequest, MalformedAnswer, Throttled, Unreachable: as their docstrings say.
+        """
+        ...
+
+    def acknowledge(self, message: AlarmMessage) -> None:
+        """Have the message not delivered again. Raises as `receive`."""
+        ...
+
+    def alarms_in_alarm(self, prefix: str) -> tuple[Alarm, ...]:
+        """Metric alarms that are in ALARM now and whose names begin with `prefix`, by name. Raises as `receive`."""
+        ...
+
+
 class StoreSize(Value):
     """What a telemetry store holds."""
 
@@ -136,6 +171,18 @@ class TelemetryStore(Protocol):
 
     def size(self, application: Application | None = None) -> StoreSize:
         """What is held, of one application or of all."""
+        ...
+
+
+class EventBuffer(Protocol):
+    """The newest log events of each application in memory."""
+
+    def keep(self, batch: TelemetryBatch) -> None:
+        """Take in the events of a batch; the oldest go when there are too many."""
+        ...
+
+    def held(self, tenant_id: str, application: str) -> int:
+        """How many are in memory."""
         ...
 
 
@@ -269,6 +316,10 @@ class Repository(Protocol):
         """Write the tree of `sha` into the existing empty folder `into`, without git's own files."""
         ...
 
+    async def history(self, application: Application, *, limit: int) -> tuple[CommitInfo, ...]:
+        """The newest commits of the branch, newest first; those that carry a release or revert trailer are ours."""
+        ...
+
     async def commit_release(
         self,
         application: Application,
@@ -390,6 +441,14 @@ class Records(Protocol):
         limit: int = 200,
     ) -> tuple[tuple[str, Insight], ...]:
         """(tenant, insight) pairs, newest window first; `metric_name` matches metric, type, component or numbers."""
+        ...
+
+    async def save_stream(self, state: StreamState) -> None:
+        """Insert or replace by tenant and application."""
+        ...
+
+    async def streams(self, *, tenants: Sequence[str] | None) -> tuple[StreamState, ...]:
+        """The collections of telemetry, by tenant and application."""
         ...
 
     async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:

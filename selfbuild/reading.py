@@ -10,8 +10,10 @@ from selfbuild.domain.base import Value
 from selfbuild.domain.cycles import CycleReport, CycleStatus, ImprovementReport, ImprovementStatus, Phase
 from selfbuild.domain.errors import Misconfigured, NotFound, Unreachable
 from selfbuild.domain.releases import ReleaseState
+from selfbuild.domain.streams import StreamState
 from selfbuild.live import Execution, LiveWorkflows, PendingStep, cycle_workflow_id
 from selfbuild.ports import Records
+from selfbuild.streams import stream_workflow_id
 
 _ENDED = {"COMPLETED": CycleStatus.COMPLETED, "CANCELED": CycleStatus.CANCELLED}
 
@@ -31,6 +33,7 @@ class RecordedState(Value):
     cycles: tuple[CycleReport, ...] = ()
     improvements: tuple[ImprovementReport, ...] = ()
     insight_count: int = 0
+    streams: tuple[StreamState, ...] = ()
 
 
 class RunningState(Value):
@@ -42,6 +45,8 @@ class RunningState(Value):
     improvements: tuple[ImprovementReport, ...] = ()
     pending: tuple[PendingStep, ...] | None = None
     """None where Temporal does not say."""
+    streams: tuple[str, ...] = ()
+    """Workflow ids of the collections of telemetry."""
 
 
 class StateReader:
@@ -74,6 +79,11 @@ class StateReader:
         mine = [each for each in self._applications if tenants is None or each.tenant_id in tenants]
         found = await asyncio.gather(*(self._live.find(cycle_workflow_id(each)) for each in mine))
         return [execution for execution in found if execution is not None]
+
+    async def _running_streams(self, tenants: Sequence[str] | None) -> list[Execution]:
+        mine = [each for each in self._applications if tenants is None or each.tenant_id in tenants]
+        found = await asyncio.gather(*(self._live.find(stream_workflow_id(each)) for each in mine))
+        return [execution for execution in found if execution is not None and execution.running]
 
     async def running(self, tenants: Sequence[str] | None) -> list[Execution]:
         """The cycles that run."""
@@ -166,6 +176,7 @@ class StateReader:
                 cycles=await self._records.cycles(tenants=tenants, limit=200),
                 improvements=await self._records.improvements(tenants=tenants, limit=200),
                 insight_count=len(await self._records.insights(tenants=tenants, since=since, limit=10_000)),
+                streams=await self._records.streams(tenants=tenants),
             )
         except Unreachable as error:
             return RecordedState(problem=str(error))
@@ -175,6 +186,7 @@ class StateReader:
         try:
             pollers = await self._live.pollers()
             cycles = await self.running(tenants)
+            streams = await self._running_streams(tenants)
             improvements, pending = await self.active(cycles)
         except (Unreachable, Misconfigured) as error:
             return RunningState(problem=str(error))
@@ -182,7 +194,8 @@ class StateReader:
             pollers=pollers,
             cycles=tuple(cycle.cycle_id for cycle in cycles),
             improvements=tuple(improvements),
-            pending=tuple(pending),
+            pending=(*pending, *(step for stream in streams for step in stream.pending)),
+            streams=tuple(stream.workflow_id for stream in streams),
         )
 
 

@@ -140,7 +140,18 @@ class Settings(BaseSettings):
     cloudwatch_log_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     cloudwatch_alarm_prefix: str = ""
     cloudwatch_event_dedup_window_seconds: Annotated[int, Field(ge=0)] = 300
+    alarm_queue_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "self-building-alarms"
+    """Also begins the names of its dead-letter queue and its rules."""
+    alarm_queue_url: str | None = None
+    """None = the queue of that name in the worker's own account."""
     max_telemetry_buffer_size: Annotated[int, Field(ge=1)] = 10_000
+    telemetry_store_url: Annotated[str | None, Field(repr=False)] = None
+    """Folder, or `s3://BUCKET/PREFIX`; None = a folder in STATE_DIR."""
+    telemetry_files: Path | None = None
+    """Folder of OTLP JSON files that stand in for CloudWatch where it cannot be reached."""
+    telemetry_retention_days: Annotated[int, Field(ge=1, le=455)] = 30
+    insights_byte_budget: Annotated[int, Field(ge=0)] = 50_000_000_000
+    """Bytes that the log queries of one cycle may scan; 0 = without limit."""
 
     improvement_cycle_interval_hours: Annotated[int, Field(ge=1)] = 24
     improvement_cycle_analysis_window_hours: Hours = 24
@@ -283,7 +294,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is unknown; choose from {', '.join(_KNOWN_PROVIDERS)}")
         return value
 
-    @field_validator("state_dir", "applications_file", "scripted_answers")
+    @field_validator("state_dir", "applications_file", "scripted_answers", "telemetry_files")
     @classmethod
     def _independent_of_folder(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -13,7 +13,7 @@ from selfbuild.views import ImprovementView, View, improvement_view
 BreakerState = Literal["closed", "open", "half_open"]
 Health = Literal["healthy", "degraded", "unhealthy"]
 
-CLOUDWATCH_STEPS = frozenset({"collect_telemetry", "freeze_baseline", "monitor"})
+CLOUDWATCH_STEPS = frozenset({"collect_telemetry", "freeze_baseline", "monitor", "stream_telemetry"})
 LLM_STEPS = frozenset({"generate"})
 EVOLUTION_LEVELS = {
     0: "observes: finds and ranks opportunities, changes nothing",
@@ -21,7 +21,7 @@ EVOLUTION_LEVELS = {
     2: "releases: also deploys accepted patches to a canary, judges them, keeps them or rolls them back",
     3: "has earned it: at least one release was kept after its judgement, and none of the last ten was rolled back",
 }
-NO_COLLECTOR = "the telemetry collector comes with a later release; each cycle reads CloudWatch itself"
+STREAMING_OFF = "ENABLE_CLOUDWATCH_STREAMING is false: each cycle reads CloudWatch itself"
 
 
 class LearningEngine(View):
@@ -29,7 +29,7 @@ class LearningEngine(View):
 
     status: str
     telemetry_buffer_size: int
-    """Telemetry events read by the newest cycle of each application, together."""
+    """Log events kept hot by the collection; without one, the telemetry events that the newest cycles read."""
     insights_cached: int
     """Insights of the last 24 hours."""
 
@@ -39,6 +39,8 @@ class CloudwatchStreamer(View):
 
     status: str
     reason: str
+    source: str
+    """Where it comes from: `cloudwatch`, or the stand-in's name."""
     streams_active: int
     stream_lag_seconds: float | None
     events_processed_last_hour: int
@@ -195,17 +197,10 @@ def _components(measured: Measured, breakers: Mapping[str, BreakerState | None])
     return Components(
         learning_engine=LearningEngine(
             status=working,
-            telemetry_buffer_size=sum(report.telemetry_events for report in _newest_of_each(measured.recorded.cycles)),
+            telemetry_buffer_size=_buffered(measured.recorded),
             insights_cached=measured.recorded.insight_count,
         ),
-        cloudwatch_streamer=CloudwatchStreamer(
-            status="not_running",
-            reason=NO_COLLECTOR,
-            streams_active=0,
-            stream_lag_seconds=None,
-            events_processed_last_hour=0,
-            circuit_breaker_state=breakers["cloudwatch"],
-        ),
+        cloudwatch_streamer=_streamer(measured, breakers["cloudwatch"]),
         llm_code_generator=CodeGenerator(
             status=working,
             providers=measured.providers,
@@ -227,6 +222,39 @@ def _components(measured: Measured, breakers: Mapping[str, BreakerState | None])
             pollers=measured.running.pollers,
         ),
     )
+
+
+def _streamer(measured: Measured, breaker: BreakerState | None) -> CloudwatchStreamer:
+    """The collection as its workflows and their records show it; the lag of the slowest."""
+    states, running = measured.recorded.streams, measured.running.streams
+    failing = [step for step in measured.running.pending or () if step.name == "stream_telemetry" and step.attempt > 1]
+    if not measured.feature_flags.get("enable_cloudwatch_streaming"):
+        status, reason = "disabled", STREAMING_OFF
+    elif failing:
+        status, reason = "failing", f"attempt {failing[0].attempt}: {failing[0].last_failure}"
+    elif not running:
+        status, reason = "not_running", "no collection runs: is a worker up, and an application configured?"
+    else:
+        notes = [f"{state.tenant_id}/{state.application}: {note}" for state in states for note in state.notes]
+        status, reason = "active", "; ".join(notes[:3])
+    active = {f"stream/{state.tenant_id}/{state.application}" for state in states} & set(running)
+    mine = [state for state in states if f"stream/{state.tenant_id}/{state.application}" in active]
+    lags = [lag for state in mine if (lag := state.lag_at(measured.now)) is not None]
+    return CloudwatchStreamer(
+        status=status,
+        reason=reason,
+        source=", ".join(sorted({state.source for state in mine})),
+        streams_active=len(running),
+        stream_lag_seconds=round(max(lags), 3) if lags else None,
+        events_processed_last_hour=sum(state.last_hour(measured.now) for state in mine),
+        circuit_breaker_state=breaker,
+    )
+
+
+def _buffered(recorded: RecordedState) -> int:
+    if recorded.streams:
+        return sum(state.buffered_events for state in recorded.streams)
+    return sum(report.telemetry_events for report in _newest_of_each(recorded.cycles))
 
 
 def _worker_status(pollers: int | None) -> str:

@@ -13,6 +13,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
+    from selfbuild.domain.alarms import AlarmNote
     from selfbuild.domain.applications import Mode
     from selfbuild.domain.base import cycle_id_of, run8
     from selfbuild.domain.cycles import (
@@ -39,6 +40,10 @@ with workflow.unsafe.imports_passed_through():
         uncancelled,
     )
     from workflows.improvement import Improvement
+
+MAX_ALARMS = 100
+"""Alarms that a report names; a storm has one cause more often than a hundred."""
+MAX_NOTE_LENGTH = 500
 
 ImprovementHandle = workflow.ChildWorkflowHandle[Improvement, ImprovementReport]
 
@@ -67,6 +72,7 @@ class ImprovementCycle:
             phase=Phase.COLLECTING,
             trigger=request.trigger,
             requested_by=request.requested_by,
+            alarms=request.alarms,
             dry_run=request.dry_run,
             started_at=info.workflow_start_time,
         )
@@ -80,6 +86,13 @@ class ImprovementCycle:
     def request_turn(self, improvement_id: str) -> None:
         """A child asks for the application's release slot."""
         self._waiting.add(improvement_id)
+
+    @workflow.signal
+    def note_alarms(self, alarms: tuple[AlarmNote, ...]) -> None:
+        """Alarms of the application came while the cycle runs; they belong into its report."""
+        room = MAX_ALARMS - len(self._report.alarms)
+        self._report = self._report.model_copy(update={"alarms": (*self._report.alarms, *alarms[: max(0, room)])})
+        self._note(f"while this cycle ran: {', '.join(alarm.name for alarm in alarms)}"[:MAX_NOTE_LENGTH])
 
     @workflow.run
     async def run(self, request: CycleRequest) -> CycleReport:

@@ -12,13 +12,15 @@ from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
+from selfbuild.domain.alarms import AlarmNote
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import ArtifactRef, AwareDatetime, Sha, Value
-from selfbuild.domain.cycles import CyclePolicy, CycleReport, ImprovementReport
+from selfbuild.domain.cycles import CyclePolicy, CycleReport, CycleRequest, ImprovementReport, Trigger
 from selfbuild.domain.errors import permanent_error_names
 from selfbuild.domain.insights import Analysis, Insight, Opportunity
 from selfbuild.domain.patches import GateReport, StoredPatch, Usage
 from selfbuild.domain.releases import Judgement, Release, ReleaseState, Rollback
+from selfbuild.domain.streams import StreamRequest, StreamState
 
 CYCLE_QUEUE = "cycle"
 AWS_QUEUE = "aws"
@@ -190,6 +192,33 @@ class Nothing(Value):
     """A request or result without content."""
 
 
+class StreamRound(Value):
+    """Read what is new of one application's telemetry and store it."""
+
+    request: StreamRequest
+    state: StreamState | None
+    """None = begin where the store's coverage ends."""
+
+    @property
+    def application(self) -> Application:
+        return self.request.application
+
+
+class StreamRoundDone(Value):
+    """How far the collection has come."""
+
+    state: StreamState
+    caught_up: bool
+    """False while older telemetry is left to read."""
+
+
+class StoreKept(Value):
+    """What a round of housekeeping took away."""
+
+    segments_joined: int
+    segments_expired: int
+
+
 class RecordCycleRequest(Value):
     """Write the read model of a cycle."""
 
@@ -202,6 +231,38 @@ class RecordImprovementRequest(Value):
     """Write the read model of an improvement."""
 
     report: ImprovementReport
+
+
+class PrepareCycleRequest(Value):
+    """Make the input of a cycle that nobody asked for by hand."""
+
+    tenant_id: str
+    application: str
+    trigger: Trigger
+    alarms: tuple[AlarmNote, ...] = ()
+    """What sets it off. Where a cycle has started since the newest of them, there is nothing to start."""
+    again: bool = False
+    """A second look: a cycle that has started since does not count."""
+
+
+class PreparedCycle(Value):
+    """The input of a cycle, or why none is to start."""
+
+    request: CycleRequest | None = None
+    refusal: str = ""
+
+
+class ReconciledAlarms(Value):
+    """What came of asking CloudWatch for the alarms that are in ALARM."""
+
+    found: int = 0
+    rung: tuple[str, ...] = ()
+    """`application key: alarm` of those that were handed to a gate."""
+    covered: int = 0
+    """A cycle has started since, or runs."""
+    unmatched: tuple[str, ...] = ()
+    problem: str = ""
+    """Why CloudWatch could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +418,23 @@ ROLL_BACK: Step[RollBackRequest, Rollback] = Step(
     # Nothing is a reason to give a rollback up: no attempt limit, no error that ends it.
     retry=_retry(first_s=1, longest_s=60),
 )
+STREAM: Step[StreamRound, StreamRoundDone] = Step(
+    "stream_telemetry",
+    StreamRoundDone,
+    AWS_QUEUE,
+    start_to_close_s=5 * 60,
+    heartbeat_s=30,
+    # A stream goes on by itself once permissions or the network are back: no error and no number of attempts ends it.
+    retry=_retry(first_s=2, longest_s=60),
+)
+KEEP_STORE: Step[Nothing, StoreKept] = Step(
+    "keep_store",
+    StoreKept,
+    AWS_QUEUE,
+    start_to_close_s=30 * 60,
+    heartbeat_s=60,
+    retry=_retry(first_s=10, longest_s=60, attempts=3),
+)
 FIND_RELEASE: Step[FindReleaseRequest, LedgerView] = Step(
     "find_release",
     LedgerView,
@@ -389,6 +467,23 @@ RECORD_IMPROVEMENT: Step[RecordImprovementRequest, Nothing] = Step(
     cancellation=_WAIT,
     retry=_retry(first_s=1, longest_s=10),
 )
+PREPARE_CYCLE: Step[PrepareCycleRequest, PreparedCycle] = Step(
+    "prepare_cycle",
+    PreparedCycle,
+    CYCLE_QUEUE,
+    start_to_close_s=15,
+    schedule_to_close_s=10 * 60,
+    retry=_retry(first_s=1, longest_s=10, never=_PERMANENT),
+)
+RECONCILE_ALARMS: Step[Nothing, ReconciledAlarms] = Step(
+    "reconcile_alarms",
+    ReconciledAlarms,
+    AWS_QUEUE,
+    start_to_close_s=60,
+    # The next run of the schedule asks again.
+    schedule_to_close_s=4 * 60,
+    retry=_retry(first_s=2, longest_s=30, never=_PERMANENT),
+)
 
 STEPS = (
     COLLECT,
@@ -401,8 +496,12 @@ STEPS = (
     MONITOR,
     PROMOTE,
     ROLL_BACK,
+    STREAM,
+    KEEP_STORE,
     FIND_RELEASE,
     FIND_ORPHANS,
     RECORD_CYCLE,
     RECORD_IMPROVEMENT,
+    PREPARE_CYCLE,
+    RECONCILE_ALARMS,
 )

@@ -14,6 +14,7 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
 from selfbuild.domain.releases import ReleaseState
+from selfbuild.domain.streams import StreamState
 from selfbuild.ports import LedgerEntry
 
 
@@ -134,6 +135,17 @@ class SqlStore:
                 if len(found) >= limit:
                     break
         return tuple(found)
+
+    async def save_stream(self, state: StreamState) -> None:
+        row = {"tenant_id": state.tenant_id, "application": state.application}
+        await self._upsert(tables.streams, [row | {"document": state.model_dump(mode="json")}])
+
+    async def streams(self, *, tenants: Sequence[str] | None) -> tuple[StreamState, ...]:
+        table = tables.streams.c
+        query = select(table.document).order_by(table.tenant_id, table.application)
+        if tenants is not None:
+            query = query.where(table.tenant_id.in_(tenants))
+        return tuple([StreamState.model_validate(each) for each in await self._documents(query)])
 
     # Ledger
 

@@ -50,6 +50,13 @@ insights = Table(
     Column("window_end_s", Double, nullable=False, index=True),
     Column("document", _DOCUMENT, nullable=False),
 )
+streams = Table(
+    "streams",
+    metadata,
+    Column("tenant_id", _TENANT, primary_key=True),
+    Column("application", _TENANT, primary_key=True),
+    Column("document", _DOCUMENT, nullable=False),
+)
 ledger = Table(
     "ledger",
     metadata,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from selfbuild.domain.alarms import AlarmNote
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import AwareDatetime, Value
 from selfbuild.domain.insights import Opportunity
@@ -68,6 +69,8 @@ class CycleRequest(Value):
     """Rank and report; change nothing."""
     deploy_allowed: bool = False
     """ENABLE_AUTONOMOUS_IMPROVEMENTS at the time of the start."""
+    alarms: tuple[AlarmNote, ...] = ()
+    """What set it off, where `trigger` is `alarm`."""
 
 
 class Phase(StrEnum):
@@ -164,6 +167,8 @@ class CycleReport(Value):
     """`improved`, `rolled_back`, `no_opportunities`, `no_patch`, `observed`, `cancelled`, `failed`."""
     trigger: Trigger = "manual"
     requested_by: str = "unknown"
+    alarms: tuple[AlarmNote, ...] = ()
+    """Those that set it off, then those that came while it ran."""
     dry_run: bool = False
     started_at: AwareDatetime
     finished_at: AwareDatetime | None = None

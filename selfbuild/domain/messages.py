@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from selfbuild.domain.base import Value
+from selfbuild.domain.base import ApplicationName, TenantId, Value
 
 
 class RollbackRequest(Value):
@@ -15,3 +15,20 @@ class RollbackRequest(Value):
     requested_by: str
     bar_patch: bool = True
     """False where the patch was not at fault, such as a release that lost its owner."""
+
+
+class LaunchRequest(Value):
+    """Input of the workflow CycleLauncher: whose cycle is due."""
+
+    tenant_id: TenantId
+    application: ApplicationName
+
+
+class Launched(Value):
+    """What became of a scheduled cycle."""
+
+    workflow_id: str
+    run_id: str | None = None
+    """None where no cycle was started."""
+    skipped: str = ""
+    """Why not."""

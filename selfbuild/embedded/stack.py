@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -167,6 +168,7 @@ class Stack:
             example_applications(self.repository, ports.control, self.plan.workers, self.plan.canary_workers)
         )
         self.children.wait_until(aws, lambda: answers(ports.aws), timeout_s=30)
+        _run_python("selfbuild.embedded.alarms", environment=self.children.environment)
         self.start_supervisor(sha, tree)
         self.children.start(
             "load",
@@ -244,11 +246,11 @@ missing_key_defaults = {{ owner = "unassigned" }}
 """
 
 
-def _run_python(module: str, *arguments: str) -> str:
+def _run_python(module: str, *arguments: str, environment: Mapping[str, str] = os.environ) -> str:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=REPOSITORY_ROOT,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY_ROOT)},
+        env={**environment, "PYTHONPATH": str(REPOSITORY_ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ from selfbuild.domain.cycles import CycleStatus
 from selfbuild.domain.errors import Misconfigured
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.releases import ReleaseState
+from selfbuild.domain.streams import StreamState
 from selfbuild.ports import Records
 from tests.fakes.records import FakeRecords
 from tests.fakes.values import NOON, a_cycle, a_ledger_entry, an_application, an_improvement, an_insight
@@ -185,3 +186,16 @@ async def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
 def test_unknown_store_url_is_misconfigured(url: str) -> None:
     with pytest.raises(Misconfigured, match="STORE_URL"):
         SqlStore(url)
+
+
+async def test_streams_are_replaced_and_kept_apart_by_tenant(records: Records) -> None:
+    for tenant, lag_s in (("acme", 1.0), ("globex", 2.0), ("acme", 3.0)):
+        await records.save_stream(
+            StreamState(tenant_id=tenant, application="shop", cursor=NOON, updated_at=NOON, interval_s=60, lag_s=lag_s)
+        )
+
+    assert [(each.tenant_id, each.lag_s) for each in await records.streams(tenants=None)] == [
+        ("acme", 3.0),
+        ("globex", 2.0),
+    ]
+    assert [each.tenant_id for each in await records.streams(tenants=("globex",))] == ["globex"]

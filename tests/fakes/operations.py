@@ -1,10 +1,15 @@
 """What the API stands on, without Temporal: answers from builders, refusals as the test asks."""
 
+from collections.abc import Sequence
+
 from selfbuild.domain.access import Requester
 from selfbuild.domain.errors import InvalidRequest, NotFound, SelfBuildError
-from selfbuild.insight_views import InsightList, QueryParameters, insight_list
+from selfbuild.domain.insights import Chart, InsightType, Severity
+from selfbuild.insight_views import InsightDetail, InsightList, QueryParameters, insight_detail, insight_list
 from selfbuild.reading import RecordedState, RunningState
 from selfbuild.status import Measured, SystemStatus, system_status
+from selfbuild.telemetry_desk import TelemetryQuery
+from selfbuild.telemetry_views import BaselineCheck, SeriesList, TelemetryCheck, TelemetryPoints
 from selfbuild.views import (
     CycleList,
     CycleStarted,
@@ -31,6 +36,7 @@ class FakeOperations:
         self.started: list[dict[str, object]] = []
         self.refusal: Exception | None = None
         self.problems: dict[str, str] = {}
+        self.asked: TelemetryQuery | None = None
 
     async def check(self) -> dict[str, str]:
         return self.problems
@@ -104,10 +110,63 @@ class FakeOperations:
         metric_name: str | None = None,
         time_range_hours: int = 1,
         tenant_id: str | None = None,
+        since_seconds: int | None = None,
+        insight_types: Sequence[InsightType] = (),
+        severities: Sequence[Severity] = (),
     ) -> InsightList:
         self._refuse()
-        query = QueryParameters(metric_name=metric_name, time_range_hours=time_range_hours, tenant_id=tenant_id)
+        query = QueryParameters(
+            metric_name=metric_name,
+            time_range_hours=time_range_hours,
+            tenant_id=tenant_id,
+            since_seconds=since_seconds,
+            insight_types=tuple(insight_types),
+            severities=tuple(severities),
+        )
         return insight_list(query, [("acme", an_insight())])
+
+    async def get_insight(self, requester: Requester, insight_id: str) -> InsightDetail:
+        self._refuse()
+        if insight_id != an_insight().insight_id:
+            raise NotFound(f"no insight {insight_id!r}")
+        return insight_detail("acme", an_insight())
+
+    async def insight_chart(self, requester: Requester, insight_id: str) -> Chart:
+        self._refuse()
+        raise NotFound(f"insight {insight_id!r} has no chart: it does not rest on a metric series")
+
+    async def list_telemetry(
+        self,
+        requester: Requester,
+        *,
+        tenant_id: str | None = None,
+        application: str | None = None,
+        component: str | None = None,
+    ) -> SeriesList:
+        self._refuse()
+        return SeriesList(series=())
+
+    async def query_telemetry(self, requester: Requester, query: TelemetryQuery) -> TelemetryPoints:
+        self._refuse()
+        self.asked = query
+        return TelemetryPoints(start=NOON, end=NOON, series=())
+
+    async def check_telemetry(
+        self,
+        requester: Requester,
+        *,
+        tenant_id: str | None = None,
+        application: str | None = None,
+        since_seconds: int = 86400,
+    ) -> TelemetryCheck:
+        self._refuse()
+        return TelemetryCheck(healthy=True, start=NOON, end=NOON, applications=())
+
+    async def check_baseline(
+        self, requester: Requester, *, tenant_id: str | None = None, application: str | None = None
+    ) -> BaselineCheck:
+        self._refuse()
+        return BaselineCheck(healthy=True, checked_at=NOON, applications=())
 
     async def status(self, requester: Requester) -> SystemStatus:
         self._refuse()

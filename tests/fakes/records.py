@@ -7,6 +7,7 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
 from selfbuild.domain.releases import ReleaseState
+from selfbuild.domain.streams import StreamState
 from selfbuild.ports import LedgerEntry
 
 
@@ -18,6 +19,7 @@ class FakeRecords:
         self._improvements: dict[str, ImprovementReport] = {}
         self._insights: dict[tuple[str, str, str], Insight] = {}
         self._ledger: dict[str, LedgerEntry] = {}
+        self._streams: dict[tuple[str, str], StreamState] = {}
         self._barred: dict[tuple[str, str], str] = {}
 
     async def save_cycle(self, report: CycleReport) -> None:
@@ -67,6 +69,12 @@ class FakeRecords:
             and (metric_name is None or _mentions(insight, metric_name.lower()))
         ]
         return tuple(sorted(found, key=lambda pair: pair[1].evidence.window_end, reverse=True)[:limit])
+
+    async def save_stream(self, state: StreamState) -> None:
+        self._streams[state.tenant_id, state.application] = state
+
+    async def streams(self, *, tenants: Sequence[str] | None) -> tuple[StreamState, ...]:
+        return tuple(s for (tenant, _), s in sorted(self._streams.items()) if tenants is None or tenant in tenants)
 
     async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:
         known = self._ledger.get(entry.release_id)

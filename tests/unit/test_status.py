@@ -1,14 +1,17 @@
 """What the status says of what was measured."""
 
+from datetime import timedelta
+
 import pytest
 
 from selfbuild.domain.applications import Mode
 from selfbuild.domain.cycles import ImprovementStatus
+from selfbuild.domain.streams import StreamState
 from selfbuild.live import PendingStep
 from selfbuild.reading import RecordedState, RunningState
 from selfbuild.status import CLOUDWATCH_STEPS, LLM_STEPS, breaker_state, evolution_level, system_status
 from tests.fakes.operations import a_measurement
-from tests.fakes.values import a_cycle, an_application, an_improvement
+from tests.fakes.values import NOON, a_cycle, an_application, an_improvement
 
 
 def a_step(name: str = "generate", *, attempt: int, running: bool) -> PendingStep:
@@ -72,11 +75,80 @@ def test_healthy_needs_a_worker_and_closed_breakers() -> None:
     assert healths == ["healthy", "degraded", "degraded", "unhealthy"]
 
 
-def test_what_does_not_exist_is_not_claimed() -> None:
-    streamer = system_status(a_measurement()).components.cloudwatch_streamer
+STREAMING = {"enable_self_building": True, "enable_cloudwatch_streaming": True}
+
+
+def a_stream(**fields: object) -> StreamState:
+    state = StreamState(
+        tenant_id="acme",
+        application="shop",
+        cursor=NOON,
+        updated_at=NOON,
+        interval_s=60,
+        lag_s=2.5,
+        by_minute={int(NOON.timestamp() // 60): 40},
+        buffered_events=7,
+    )
+    return state.model_copy(update=fields)
+
+
+def test_what_does_not_run_is_not_claimed() -> None:
+    streamer = system_status(a_measurement(feature_flags=STREAMING)).components.cloudwatch_streamer
 
     assert (streamer.status, streamer.streams_active, streamer.stream_lag_seconds) == ("not_running", 0, None)
-    assert "later release" in streamer.reason
+
+
+def test_streaming_that_is_off_says_so() -> None:
+    streamer = system_status(a_measurement()).components.cloudwatch_streamer
+
+    assert streamer.status == "disabled"
+    assert "ENABLE_CLOUDWATCH_STREAMING" in streamer.reason
+
+
+def test_a_collection_shows_its_lag_its_events_and_its_buffer() -> None:
+    measured = a_measurement(
+        feature_flags=STREAMING,
+        recorded=RecordedState(streams=(a_stream(),)),
+        running=RunningState(pollers=1, pending=(), streams=("stream/acme/shop",)),
+    )
+
+    components = system_status(measured).components
+
+    streamer = components.cloudwatch_streamer
+    assert (streamer.status, streamer.streams_active, streamer.source) == ("active", 1, "cloudwatch")
+    assert (streamer.stream_lag_seconds, streamer.events_processed_last_hour) == (2.5, 40)
+    assert components.learning_engine.telemetry_buffer_size == 7
+
+
+def test_a_stand_in_for_cloudwatch_is_marked() -> None:
+    measured = a_measurement(
+        feature_flags=STREAMING,
+        recorded=RecordedState(streams=(a_stream(source="otlp-files"),)),
+        running=RunningState(pollers=1, pending=(), streams=("stream/acme/shop",)),
+    )
+
+    assert system_status(measured).components.cloudwatch_streamer.source == "otlp-files"
+
+
+def test_a_collection_that_fails_says_why_and_opens_the_breaker() -> None:
+    failing = PendingStep(
+        name="stream_telemetry", activity_id="s", attempt=4, running=False, last_failure="AccessDenied: grant it"
+    )
+    measured = a_measurement(
+        feature_flags=STREAMING,
+        recorded=RecordedState(
+            streams=(a_stream(cursor=NOON - timedelta(minutes=10), updated_at=NOON - timedelta(minutes=10)),)
+        ),
+        running=RunningState(pollers=1, pending=(failing,), streams=("stream/acme/shop",)),
+    )
+
+    status = system_status(measured)
+
+    streamer = status.components.cloudwatch_streamer
+    assert (streamer.status, streamer.circuit_breaker_state) == ("failing", "open")
+    assert "AccessDenied: grant it" in streamer.reason
+    assert streamer.stream_lag_seconds == 600
+    assert status.system_health == "degraded"
 
 
 def test_buffer_holds_the_newest_cycle_of_each_application() -> None:

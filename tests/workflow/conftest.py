@@ -19,12 +19,23 @@ from temporalio.worker import Worker
 from selfbuild.temporal import SEARCH_ATTRIBUTES
 from tests.workflow.steps_double import Steps
 from workflows import steps
+from workflows.alarm_gate import AlarmGate
+from workflows.alarm_reconciler import AlarmReconciler
+from workflows.cycle_launcher import CycleLauncher
 from workflows.improvement import Improvement
 from workflows.improvement_cycle import ImprovementCycle
 from workflows.release_reconciler import ReleaseReconciler
 from workflows.rollback_release import RollbackRelease
 
-WORKFLOWS: Sequence[type] = (ImprovementCycle, Improvement, RollbackRelease, ReleaseReconciler)
+WORKFLOWS: Sequence[type] = (
+    ImprovementCycle,
+    Improvement,
+    RollbackRelease,
+    ReleaseReconciler,
+    AlarmGate,
+    AlarmReconciler,
+    CycleLauncher,
+)
 Serving = Callable[[Client, Steps], Any]
 
 
@@ -49,15 +60,23 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[WorkflowEnvironment]:
-    """The development server, with the wall clock."""
+@asynccontextmanager
+async def dev_server(*dynamic_config: str) -> AsyncIterator[WorkflowEnvironment]:
+    """The development server, with the wall clock and `name=value` settings of its own."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=_binary("temporal"),
         data_converter=pydantic_data_converter,
         search_attributes=[SearchAttributeKey.for_keyword(name) for name in SEARCH_ATTRIBUTES],
         dev_server_log_level="error",
+        dev_server_extra_args=[part for each in dynamic_config for part in ("--dynamic-config-value", each)],
     ) as environment:
+        yield environment
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[WorkflowEnvironment]:
+    """The development server, with the wall clock."""
+    async with dev_server() as environment:
         yield environment
 
 
