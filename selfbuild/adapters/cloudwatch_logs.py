@@ -9,7 +9,8 @@ from selfbuild.adapters.aws import Calls, lacks_permission
 from selfbuild.adapters.cloudwatch_log_groups import affordable, field_name, group_names, literal
 from selfbuild.adapters.log_lines import ERROR_LEVELS, MAX_MESSAGE, MAX_STACK, location_of, understood
 from selfbuild.analysis.error_groups import merge_groups
-from selfbuild.analysis.fingerprint import fingerprint_of, mask
+from selfbuild.analysis.fingerprint import fingerprint_of
+from selfbuild.analysis.masks import mask
 from selfbuild.domain.applications import Application
 from selfbuild.domain.errors import AccessDenied, MalformedAnswer, NotFound, Unreachable
 from selfbuild.domain.telemetry import ErrorGroup

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from selfbuild.analysis.fingerprint import mask
 from selfbuild.analysis.log_events import LogDefaults, understand
+from selfbuild.analysis.masks import mask
 from selfbuild.domain.applications import TelemetryConfig
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.telemetry import LogEvent

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from selfbuild.analysis.findings import Finding, Scene
-from selfbuild.analysis.fingerprint import mask
+from selfbuild.analysis.masks import mask
 from selfbuild.analysis.severity import error_severity
 from selfbuild.analysis.shifts import MAX_CONFIDENCE
 from selfbuild.domain.insights import InsightType

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from selfbuild.analysis.fingerprint import fingerprint_of, mask
+from selfbuild.analysis.fingerprint import fingerprint_of
+from selfbuild.analysis.masks import mask
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.telemetry import ErrorGroup, LogEvent
 

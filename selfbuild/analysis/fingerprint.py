@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from selfbuild.analysis.foreign_stacks import foreign_key
+from selfbuild.analysis.masks import mask
 from selfbuild.analysis.tracebacks import Chain, Link, RaisedError, StackFrame, parse_chains, repeated_frames
 from selfbuild.domain.base import digest_of
 
@@ -15,24 +16,6 @@ PATH_TAIL = 2
 """Segments of a path that frames show."""
 MAX_CALLERS = 4
 """Callers looked at above the frame that raised; selections by a variable are followed that far."""
-MAX_TEXT = 32_000
-"""Characters read of a message; longer ones are cut at their end."""
-
-_WORD = r"[^\s'\"()\[\]{},;:=<>|/\\]"
-_MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s'\"<>]+", re.IGNORECASE), "<url>"),
-    (re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "<email>"),
-    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<uuid>"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"), "<time>"),
-    (re.compile(r"\b\d\d:\d\d:\d\d(?:[.,]\d+)?"), "<time>"),
-    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b"), "<ip>"),
-    (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "<hex>"),
-    (re.compile(r"(?<![\w/<])(?:/[\w.@%+~-]+){2,}/?"), "<path>"),
-    (re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)(?=\W|$)", re.IGNORECASE), "<num>"),
-    (re.compile(rf"(?<!{_WORD}){_WORD}*\d{_WORD}*"), "<id>"),
-)
-"""Tried in this order; the last one takes every remaining token that holds a digit, up to the next delimiter."""
-
 
 _STRING = re.compile(r"""[rbfuRBFU]{0,2}(?:"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$))""")
 _POSITIONAL_NUMBER = re.compile(r"[(,\[]\s*-?\d+\s*[),\]]")
@@ -56,17 +39,6 @@ class Raised(NamedTuple):
 
     error_type: str
     frames: tuple[Frame, ...]
-
-
-def mask(message: str) -> str:
-    """The message with everything that varies between events replaced by its kind: `<num>`, `<uuid>`, `<id>`...
-
-    Masking what is masked changes nothing.
-    """
-    masked = " ".join(message[:MAX_TEXT].split())
-    for pattern, kind in _MASKS:
-        masked = pattern.sub(kind, masked)
-    return masked
 
 
 def parse_traceback(stack: str) -> tuple[Raised, ...]:

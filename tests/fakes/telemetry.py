@@ -8,7 +8,8 @@ from statistics import fmean, median
 
 from selfbuild.adapters.declared import check_declared, declared_series, expression_series, percentile_of
 from selfbuild.adapters.log_lines import sampled
-from selfbuild.analysis.fingerprint import fingerprint_of, mask
+from selfbuild.analysis.fingerprint import fingerprint_of
+from selfbuild.analysis.masks import mask
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.telemetry import (

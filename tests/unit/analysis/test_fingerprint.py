@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfbuild.analysis.fingerprint import Raised, fingerprint_of, mask, parse_traceback
+from selfbuild.analysis.fingerprint import Raised, fingerprint_of, parse_traceback
+from selfbuild.analysis.masks import mask
 
 
 def a_stack(

@@ -24,10 +24,19 @@ from selfbuild.agent import Agent
 from selfbuild.domain.access import Requester, Scope
 from selfbuild.domain.base import cycle_id_of
 from selfbuild.domain.cycles import CycleReport, CycleRequest, CycleStatus, ImprovementStatus, Phase
-from selfbuild.domain.errors import AccessDenied, Conflict, InvalidRequest, NotFound, TenantDenied, Unreachable
+from selfbuild.domain.errors import (
+    AccessDenied,
+    Conflict,
+    InvalidRequest,
+    Misconfigured,
+    NotFound,
+    TenantDenied,
+    Unreachable,
+)
 from selfbuild.domain.messages import RollbackRequest
 from selfbuild.domain.releases import ReleaseState, Rollback
 from selfbuild.settings import Settings
+from selfbuild.telemetry_desk import TelemetryQuery
 from selfbuild.temporal import SEARCH_ATTRIBUTES
 from selfbuild.views import CycleView
 from tests.fakes.records import FakeRecords
@@ -332,6 +341,12 @@ async def test_each_call_needs_its_scope(records: FakeRecords, settings: Callabl
         (agent.get_cycle(powerless, "x"), "cycles:read"),
         (agent.rollback_improvement(powerless, "x", "y"), "improvements:rollback"),
         (agent.insights(powerless), "insights:read"),
+        (agent.get_insight(powerless, "x"), "insights:read"),
+        (agent.insight_chart(powerless, "x"), "insights:read"),
+        (agent.list_telemetry(powerless), "insights:read"),
+        (agent.query_telemetry(powerless, TelemetryQuery()), "insights:read"),
+        (agent.check_telemetry(powerless), "insights:read"),
+        (agent.check_baseline(powerless), "insights:read"),
         (agent.status(powerless), "status:read"),
     ):
         with pytest.raises(AccessDenied, match=scope):
@@ -388,6 +403,16 @@ async def test_insights_are_those_of_the_hours_and_tenants_asked(
     assert found.recommendations == ("summary: look at summary.rank",)
     with pytest.raises(TenantDenied):
         await agent.insights(a_requester("acme"), tenant_id="globex")
+
+
+async def test_without_a_telemetry_store_it_says_so(records: FakeRecords, settings: Callable[..., Settings]) -> None:
+    agent = await unreachable(settings("acme/meetnotes"), records)
+    await records.save_insights(an_application("acme"), "cycle_1", [an_insight("ins-1")])
+
+    with pytest.raises(Misconfigured, match="TELEMETRY_STORE_URL"):
+        await agent.list_telemetry(a_requester())
+    with pytest.raises(Misconfigured, match="artifacts"):
+        await agent.insight_chart(a_requester(), "ins-1")
 
 
 async def test_status_counts_workers_and_running_cycles(

@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from selfbuild.domain import errors
+from selfbuild.telemetry_desk import TelemetryQuery
 from tests.fakes.operations import FakeOperations
 from tests.fakes.values import a_cycle, an_improvement
 
@@ -51,6 +52,17 @@ def test_finished_cycle_reports_the_promised_members(client: TestClient) -> None
         ("GET", "/v1/improvements", 200),
         ("GET", f"/v1/improvements/{an_improvement().improvement_id}", 200),
         ("GET", "/v1/insights?time_range_hours=24", 200),
+        ("GET", "/v1/insights?since_seconds=90&insight_type=error_pattern&severity=low&severity=high", 200),
+        ("GET", "/v1/insights?severity=awful", 422),
+        ("GET", "/v1/insights/ins-1", 200),
+        ("GET", "/v1/insights/ins-2", 404),
+        ("GET", "/v1/insights/ins-1/chart", 404),
+        ("GET", "/v1/telemetry", 200),
+        ("GET", "/v1/telemetry/query?measure=requests&since_seconds=3600&period_seconds=300", 200),
+        ("GET", "/v1/telemetry/query?measure=speed", 422),
+        ("GET", "/v1/telemetry/query?metric=Requests&since_seconds=0", 422),
+        ("GET", "/v1/telemetry/check?since_seconds=86400&application=meetnotes", 200),
+        ("GET", "/v1/baseline/check?tenant_id=acme", 200),
         ("GET", "/v1/status", 200),
         ("GET", "/v1/cycles/cycle_x", 404),
         ("POST", "/v1/cycles/cycle_x:cancel", 404),
@@ -83,7 +95,22 @@ def test_unknown_member_is_refused_with_its_place(client: TestClient) -> None:
     assert error["details"][0]["field"] == "body.tenant"
 
 
-@pytest.mark.parametrize("path", ["/v1/status", "/v1/cycles", CYCLE, "/v1/improvements", "/v1/insights"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/status",
+        "/v1/cycles",
+        CYCLE,
+        "/v1/improvements",
+        "/v1/insights",
+        "/v1/insights/ins-1",
+        "/v1/insights/ins-1/chart",
+        "/v1/telemetry",
+        "/v1/telemetry/query",
+        "/v1/telemetry/check",
+        "/v1/baseline/check",
+    ],
+)
 def test_without_a_key_nothing_is_told(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Authorization": ""})
 
@@ -156,3 +183,22 @@ def test_openapi_tells_routes_and_errors(client: TestClient) -> None:
     assert document["openapi"].startswith("3.1")
     assert {"202", "400", "401", "403", "409", "422", "429", "503"} <= set(start["responses"])
     assert "/v1/improvements/{improvement_id}:rollback" in document["paths"]
+
+
+def test_openapi_tells_the_routes_of_telemetry_and_charts(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+
+    chart = document["paths"]["/v1/insights/{insight_id}/chart"]["get"]["responses"]
+    query = document["paths"]["/v1/telemetry/query"]["get"]
+    assert chart["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/Chart")
+    assert "404" in chart
+    assert {"metric", "measure", "component", "since_seconds", "period_seconds"} <= {
+        each["name"] for each in query["parameters"]
+    }
+    assert {"/v1/telemetry", "/v1/telemetry/check", "/v1/baseline/check"} <= document["paths"].keys()
+
+
+def test_query_reaches_the_agent_as_it_was_asked(client: TestClient, operations: FakeOperations) -> None:
+    client.get("/v1/telemetry/query?metric=Requests&component=summary&since_seconds=60&tenant_id=acme")
+
+    assert operations.asked == TelemetryQuery(tenant_id="acme", component="summary", metric="Requests", since_s=60)

@@ -249,6 +249,10 @@ def test_key_is_also_read_from_the_env_file(server: StandIn, monkeypatch: pytest
         ["status"],
         *(["cycle", verb] for verb in ("start", "list", "get", "cancel", "watch")),
         *(["improvement", verb] for verb in ("list", "get", "rollback")),
+        *(["insight", verb] for verb in ("list", "show")),
+        *(["telemetry", verb] for verb in ("list", "query")),
+        *(["check", verb] for verb in ("telemetry", "baseline")),
+        *(["backtest", verb] for verb in ("metrics", "logs", "tracebacks", "judge", "cycles")),
     ],
     ids=" ".join,
 )
@@ -261,7 +265,8 @@ def test_each_help_has_an_example(command: list[str]) -> None:
 
 def test_help_loads_no_heavy_library() -> None:
     probe = (
-        "import sys, selfbuild.cli.main; print([m for m in ('temporalio', 'sqlalchemy', 'httpx2') if m in sys.modules])"
+        "import sys, selfbuild.cli.main; "
+        "print([m for m in ('temporalio', 'sqlalchemy', 'httpx2', 'pydantic', 'numpy') if m in sys.modules])"
     )
 
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True)
