@@ -21,11 +21,13 @@ from api.rest import router
 from api.services import Services, rate_headers
 from api.tools import build_server
 from selfbuild.adapters.access import SqlAccess
+from selfbuild.adapters.artifacts import FolderArtifacts
 from selfbuild.adapters.store import SqlStore
 from selfbuild.agent import VERSION, Agent
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
 from selfbuild.log import configure
 from selfbuild.settings import Settings, is_loopback
+from selfbuild.stored_telemetry import open_telemetry_store
 from selfbuild.temporal import connect
 
 log = structlog.get_logger()
@@ -40,7 +42,10 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
         access = SqlAccess(store.engine)
         await _seed(access, settings)
         client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
-        yield Services(Agent(settings, store, client), access, limits=settings.rate_limits())
+        with open_telemetry_store(settings) as telemetry:
+            artifacts = FolderArtifacts(settings.state_dir / "artifacts")
+            agent = Agent(settings, store, client, telemetry=telemetry, artifacts=artifacts)
+            yield Services(agent, access, limits=settings.rate_limits())
     finally:
         await store.close()
 

@@ -1,13 +1,17 @@
 """What the server's routes stand on: the operations, the keys and the rate windows, made at the start."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 from api.errors import RateLimited, Unauthorized
 from selfbuild.domain.access import RateDecision, Requester
 from selfbuild.domain.errors import SelfBuildError
-from selfbuild.insight_views import InsightList
+from selfbuild.domain.insights import Chart, InsightType, Severity
+from selfbuild.insight_views import InsightDetail, InsightList
 from selfbuild.status import SystemStatus
+from selfbuild.telemetry_desk import TelemetryQuery
+from selfbuild.telemetry_views import BaselineCheck, SeriesList, TelemetryCheck, TelemetryPoints
 from selfbuild.views import (
     CycleList,
     CycleStarted,
@@ -66,7 +70,38 @@ class Operations(Protocol):
         metric_name: str | None = None,
         time_range_hours: int = 1,
         tenant_id: str | None = None,
+        since_seconds: int | None = None,
+        insight_types: Sequence[InsightType] = (),
+        severities: Sequence[Severity] = (),
     ) -> InsightList: ...
+
+    async def get_insight(self, requester: Requester, insight_id: str) -> InsightDetail: ...
+
+    async def insight_chart(self, requester: Requester, insight_id: str) -> Chart: ...
+
+    async def list_telemetry(
+        self,
+        requester: Requester,
+        *,
+        tenant_id: str | None = None,
+        application: str | None = None,
+        component: str | None = None,
+    ) -> SeriesList: ...
+
+    async def query_telemetry(self, requester: Requester, query: TelemetryQuery) -> TelemetryPoints: ...
+
+    async def check_telemetry(
+        self,
+        requester: Requester,
+        *,
+        tenant_id: str | None = None,
+        application: str | None = None,
+        since_seconds: int = 86400,
+    ) -> TelemetryCheck: ...
+
+    async def check_baseline(
+        self, requester: Requester, *, tenant_id: str | None = None, application: str | None = None
+    ) -> BaselineCheck: ...
 
     async def status(self, requester: Requester) -> SystemStatus: ...
 

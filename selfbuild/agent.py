@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 
 import structlog
@@ -14,12 +14,13 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.cycles import CyclePolicy, CycleRequest, CycleStatus
 from selfbuild.domain.errors import Conflict, InvalidRequest, Misconfigured, NotFound, Unreachable
 from selfbuild.domain.messages import RollbackRequest
-from selfbuild.insight_views import MAX_INSIGHTS, InsightList, QueryParameters, insight_list
 from selfbuild.live import Execution, LiveWorkflows
-from selfbuild.ports import Records
+from selfbuild.observations import Observations
+from selfbuild.ports import Artifacts, Records, TelemetryStore
 from selfbuild.reading import Current, StateReader
 from selfbuild.settings import Settings
 from selfbuild.status import Measured, SystemStatus, system_status
+from selfbuild.telemetry_desk import TelemetryDesk
 from selfbuild.views import (
     CycleList,
     CycleStarted,
@@ -42,7 +43,7 @@ VERSION = "0.1.0"
 log = structlog.get_logger()
 
 
-class Agent:
+class Agent(Observations):
     """Starts, shows and stops cycles and improvements for a requester."""
 
     def __init__(
@@ -51,14 +52,26 @@ class Agent:
         records: Records,
         client: Client,
         *,
+        telemetry: TelemetryStore | None = None,
+        artifacts: Artifacts | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+
+        def policy_of(tenant_id: str) -> CyclePolicy:
+            return settings.policy(tenant_id=tenant_id)
+
+        super().__init__(
+            settings.applications(),
+            records,
+            desk=TelemetryDesk(telemetry, records, lambda tenant: settings.policy(tenant_id=tenant))
+            if telemetry
+            else None,
+            artifacts=artifacts,
+            clock=clock,
+        )
         self._settings = settings
-        self._records = records
         self._live = LiveWorkflows(client)
-        self._clock = clock
         self._started = monotonic()
-        self._applications = settings.applications()
         self._state = StateReader(self._applications, records, self._live)
         self._links = Links(settings.temporal_ui_url, settings.temporal_namespace)
         self._checked: tuple[float, dict[str, str]] | None = None
@@ -235,23 +248,7 @@ class Agent:
             revert_sha=rollback.revert_sha if rollback else None,
         )
 
-    # Insights and status
-
-    async def insights(
-        self,
-        requester: Requester,
-        *,
-        metric_name: str | None = None,
-        time_range_hours: int = 1,
-        tenant_id: str | None = None,
-    ) -> InsightList:
-        """Insights whose window ended within the last hours."""
-        requester.require_scope(Scope.INSIGHTS_READ)
-        tenants = self._readable(requester, tenant_id)
-        query = QueryParameters(metric_name=metric_name, time_range_hours=time_range_hours, tenant_id=tenant_id)
-        since = self._clock() - timedelta(hours=time_range_hours)
-        found = await self._records.insights(tenants=tenants, since=since, metric_name=metric_name, limit=MAX_INSIGHTS)
-        return insight_list(query, found)
+    # Status
 
     async def status(self, requester: Requester) -> SystemStatus:
         """The state of the whole agent, as far as the requester may see it; at most 1.5 seconds old."""
@@ -308,13 +305,6 @@ class Agent:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise InvalidRequest(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-    def _readable(self, requester: Requester, tenant_id: str | None) -> tuple[str, ...] | None:
-        """The tenants to read; None = all."""
-        if tenant_id is None:
-            return requester.tenants
-        requester.require_tenant(tenant_id)
-        return (tenant_id,)
 
     async def _measure(self, tenants: tuple[str, ...] | None) -> Measured:
         now = self._clock()

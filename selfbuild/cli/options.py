@@ -15,6 +15,8 @@ ServerOption = Annotated[
 KeyOption = Annotated[str | None, typer.Option("--key", help="The API key; SELF_BUILDING_MCP_API_KEY, also from .env.")]
 OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How the result is written.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="The tenant; needed where several could be meant.")]
+ApplicationOption = Annotated[str | None, typer.Option("--application", help="Only this application.")]
+ComponentOption = Annotated[str | None, typer.Option("--component", help="Only this component.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most, newest first.")]
 
 
