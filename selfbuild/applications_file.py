@@ -16,12 +16,15 @@ _SCP_LIKE = re.compile(r"^[^/\\]+:")
 """`git@host:path` and `C:\\path` are no paths relative to the file."""
 
 
-def read_applications(path: Path, *, namespace: str | None = None) -> tuple[Application, ...]:
+def read_applications(
+    path: Path, *, namespace: str | None = None, log_group: str | None = None
+) -> tuple[Application, ...]:
     """The applications in the order of the file; relative repository urls start at its folder.
 
     Args:
         path: The file.
         namespace: CloudWatch namespace of applications that name none.
+        log_group: Log group, or pattern with `*`, of applications that name none.
 
     Raises:
         Misconfigured: one line per problem, each naming the file, the table and the field.
@@ -34,7 +37,7 @@ def read_applications(path: Path, *, namespace: str | None = None) -> tuple[Appl
         unknown = [f"{place}: {name}: unknown field" for name in _unknown_fields(Application, table)]
         problems.extend(unknown)
         try:
-            application = Application.model_validate(_with_namespace(table, namespace))
+            application = Application.model_validate(_with_defaults(table, namespace=namespace, log_group=log_group))
         except ValidationError as error:
             problems.extend(_lines(place, error))
             continue
@@ -47,11 +50,12 @@ def read_applications(path: Path, *, namespace: str | None = None) -> tuple[Appl
     return tuple(applications)
 
 
-def _with_namespace(table: Mapping[str, Any], namespace: str | None) -> Mapping[str, Any]:
-    telemetry = table.get("telemetry")
-    if namespace is None or not isinstance(telemetry, dict):
+def _with_defaults(table: Mapping[str, Any], **defaults: str | None) -> Mapping[str, Any]:
+    telemetry = table.get("telemetry", {})
+    if not isinstance(telemetry, dict):
         return table
-    return {**table, "telemetry": {"namespace": namespace, **telemetry}}
+    given = {name: value for name, value in defaults.items() if value is not None}
+    return {**table, "telemetry": {**given, **telemetry}}
 
 
 def _tables(path: Path) -> list[Mapping[str, Any]]:

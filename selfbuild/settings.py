@@ -249,7 +249,11 @@ class Settings(BaseSettings):
         """What APPLICATIONS_FILE says. Raises Misconfigured with one line per wrong field."""
         if self.applications_file is None:
             return ()
-        return read_applications(self.applications_file, namespace=self.cloudwatch_namespace)
+        return read_applications(
+            self.applications_file,
+            namespace=self.cloudwatch_namespace,
+            log_group=self.cloudwatch_log_group_pattern,
+        )
 
     def feature_flags(self) -> dict[str, bool]:
         """The ENABLE_ settings by name."""

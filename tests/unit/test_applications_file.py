@@ -43,3 +43,15 @@ def test_declared_metrics_are_read(tmp_path: Path) -> None:
 def test_a_wrong_metric_is_named_with_file_application_and_field(tmp_path: Path, metric: str, problem: str) -> None:
     with pytest.raises(Misconfigured, match=rf"applications\.toml: \[\[application\]\] 1 \(shop\): .*{problem}"):
         read(tmp_path, metric)
+
+
+def test_an_application_without_a_log_group_takes_the_pattern_of_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "applications.toml"
+    path.write_text(
+        '[[application]]\ntenant_id = "acme"\nname = "shop"\n[application.repository]\nurl = "/none.git"\n'
+        '[application.release]\ncontrol_url = "http://127.0.0.1:1"\n'
+    )
+
+    (application,) = read_applications(path, namespace="Shop", log_group="/aws/lambda/acme-*")
+
+    assert (application.telemetry.namespace, application.telemetry.log_group) == ("Shop", "/aws/lambda/acme-*")
