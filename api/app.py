@@ -27,7 +27,7 @@ from selfbuild.agent import VERSION, Agent
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
 from selfbuild.log import configure
 from selfbuild.settings import Settings, is_loopback
-from selfbuild.stored_telemetry import open_telemetry_store
+from selfbuild.telemetry_setup import open_store
 from selfbuild.temporal import connect
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
         access = SqlAccess(store.engine)
         await _seed(access, settings)
         client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
-        with open_telemetry_store(settings) as telemetry:
+        with open_store(settings) as telemetry:
             artifacts = FolderArtifacts(settings.state_dir / "artifacts")
             agent = Agent(settings, store, client, telemetry=telemetry, artifacts=artifacts)
             yield Services(agent, access, limits=settings.rate_limits())

@@ -139,7 +139,7 @@ def cycles(
 def _cycles(since: timedelta, tenant: str | None, application: str | None) -> Iterator[Mapping[str, Any]]:
     from selfbuild.backtest_cycles import backtest_cycles
     from selfbuild.settings import Settings
-    from selfbuild.stored_telemetry import open_telemetry_store
+    from selfbuild.telemetry_setup import open_store
 
     settings = Settings.load()
     chosen = [
@@ -151,7 +151,7 @@ def _cycles(since: timedelta, tenant: str | None, application: str | None) -> It
         say("no such application: name yours in APPLICATIONS_FILE, or leave out --tenant and --application")
         raise typer.Exit(NOT_FOUND)
     now = datetime.now(UTC)
-    with open_telemetry_store(settings) as store:
+    with open_store(settings) as store:
         for each in chosen:
             yield from backtest_cycles(
                 store,

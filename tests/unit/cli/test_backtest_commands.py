@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from selfbuild.cli.main import app
 from selfbuild.domain.telemetry import Measure, Series, TelemetryBatch
 from selfbuild.settings import Settings
-from selfbuild.stored_telemetry import open_telemetry_store
+from selfbuild.telemetry_setup import open_store
 from tests.unit.cli.conftest import APPLICATIONS
 from tests.unit.test_backtest_judge import a_file
 
@@ -187,7 +187,7 @@ def test_cycles_are_read_from_the_store_of_the_settings(settings: Settings) -> N
         end=midnight,
         series=(series,),
     )
-    with open_telemetry_store(settings) as store:
+    with open_store(settings) as store:
         store.append(batch)
 
     result = run("cycles", "--since", "2d")
