@@ -167,6 +167,7 @@ def test_parquet_files_say_the_same(tmp_path: Path, scanned: list[LogGroup]) -> 
     assert scan_groups([tmp_path / "*.parquet"], source="parquet") == scanned
 
 
+@pytest.mark.slow
 def test_many_different_lines_stay_within_the_memory(tmp_path: Path) -> None:
     letters = str.maketrans("0123456789", "abcdefghij")
     lines: list[dict[str, object]] = [{"message": f"name {n} {n * 31:0300}".translate(letters)} for n in range(50_000)]

@@ -316,6 +316,7 @@ async def test_gate_goes_on_after_its_worker_was_lost_at_any_point(server: Workf
     await asyncio.gather(*tasks)
 
 
+@pytest.mark.slow
 async def test_long_gate_goes_on_with_an_empty_history_and_all_it_knows(serving: Serving) -> None:
     async with dev_server("limit.historyCount.suggestContinueAsNew=30") as server:
         doubles = AlarmSteps()
