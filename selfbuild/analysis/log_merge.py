@@ -39,7 +39,7 @@ class MergeLimits:
 
     named: int = 2
     """Words after a noun that is followed by a name (`user`, `host`)."""
-    values: int = 4
+    values: int = 5
     """Words after `=`, in quotes, or shaped like an identifier (`a.b`, `a_b`, `aB`)."""
     words: int = 5
     """Plain words in the middle of a line."""
