@@ -414,6 +414,7 @@ def test_join_leaves_an_hour_with_a_corrupt_segment_and_goes_on(folder: Place, t
     path.unlink()
     assert store.compact(now=at(3)) == 3
     assert store.size().segments == 2
+    assert store.problems == ()
 
 
 def test_folder_that_is_a_file_is_unreachable(tmp_path: Path) -> None:

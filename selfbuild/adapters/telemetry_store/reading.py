@@ -94,6 +94,12 @@ class SegmentReader:
         self.problems[stem] = text
         return text
 
+    def forget(self, present: Iterable[str]) -> None:
+        """Forget what is known of segments that are not among the stems present."""
+        stems = set(present)
+        self.problems = {stem: text for stem, text in self.problems.items() if stem in stems}
+        self._covers = {stem: cover for stem, cover in self._covers.items() if stem in stems}
+
     def segments(self, application: Application, start: int, end: int) -> list[Segment]:
         """The segments that reach into `[start, end)`, by day and then oldest first."""
         if start >= end:

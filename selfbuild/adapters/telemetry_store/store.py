@@ -206,6 +206,7 @@ class ParquetTelemetryStore:
         """
         gone = 0
         listing = self._by_day()
+        self._reader.forget(each.stem for day in listing.values() for each in day)
         for application, folders in groupby(sorted(listing), key=lambda folder: folder.rpartition("/")[0]):
             joins = [
                 join
