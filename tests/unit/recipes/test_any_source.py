@@ -69,7 +69,7 @@ def applied(path: Path) -> int:
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 4))])
 def test_recipes_never_break_a_file(part: int) -> None:
     paths = sample(25, 60)
 
