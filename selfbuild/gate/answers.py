@@ -14,8 +14,7 @@ ANSWER_BYTES = 64 * 1024
 EDITS = 20
 SUMMARY_CHARACTERS = 2000
 FIELD_CHARACTERS = 20_000
-"""Largest `search` or `replace`."""
-PATH_CHARACTERS = 200
+"""Largest `search` or `replace`; how long a path may be is said where paths are checked."""
 _NESTING = 4
 """An answer is an object holding a list of objects; deeper nesting is refused before the parser recurses into it."""
 
@@ -74,7 +73,7 @@ def _read(text: str) -> Patch:
 def _edit(value: Any, index: int) -> Edit:
     fields = _object(value, {"path", "search", "replace"}, f"edit {index}")
     return Edit(
-        path=_text(fields["path"], PATH_CHARACTERS, f"path of edit {index}"),
+        path=_text(fields["path"], FIELD_CHARACTERS, f"path of edit {index}"),
         search=_text(fields["search"], FIELD_CHARACTERS, f"search of edit {index}"),
         replace=_text(fields["replace"], FIELD_CHARACTERS, f"replace of edit {index}"),
     )
@@ -102,7 +101,10 @@ def _load(text: str) -> Any:
         json.dumps(loaded, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise _Refused(CheckName.FORMAT, "the answer holds a lone surrogate") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except _Refused:
+        raise
+    except (ValueError, RecursionError) as error:
+        # Not only JSONDecodeError: an integer of many digits raises a plain ValueError.
         raise _Refused(CheckName.FORMAT, "the answer must be JSON and nothing else") from error
     return loaded
 

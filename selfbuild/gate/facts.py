@@ -1,83 +1,67 @@
-"""Risky facts of a module's syntax tree. The delta guard compares their counts in old and new text."""
+"""Risky facts of statements. The delta guard compares their counts in old and new text."""
 
 import ast
-import io
 import re
-import tokenize
 from collections import Counter
 from collections.abc import Iterator
 
+from selfbuild.gate.conditions import block_facts, excused
 from selfbuild.gate.names import Names
+from selfbuild.gate.regions import Function
 from selfbuild.gate.vocabulary import (
+    BROAD_ERRORS,
     HARMLESS,
-    PROTECTIVE,
-    PROTECTIVE_KEYWORDS,
     RISKY_ATTRIBUTES,
     RISKY_MEMBERS,
     RISKY_METHODS,
     RISKY_MODULES,
     RISKY_NAMES,
+    SAFE_MODULES,
     WEAKENING_KEYWORDS,
 )
 
 _DUNDER = re.compile(r"__\w+__")
 _PLAIN_DUNDERS = {"__name__", "__doc__", "__init__", "__len__", "__future__", "__all__"}
-_SUPPRESSION = re.compile(
-    r"noqa|nosec|type:\s*ignore|pragma|pylint:|mypy:|ruff:|flake8|pyright:|fmt:\s*off|isort:|nosemgrep|noinspection",
-    re.IGNORECASE,
-)
-_BROAD = {"Exception", "BaseException", "builtins.Exception", "builtins.BaseException"}
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+_LONGEST_TIMEOUT_S = 600
+"""A time limit above this limits nothing in a service."""
+_CODECS = {"ascii", "latin-1", "latin1", "utf-8", "utf8", "utf-8-sig", "utf-16", "utf-32", "cp1252", "iso-8859-1"}
+_HIDES = "a handler that hides the error"
+_SAME_METHOD = {"executemany": "execute"}
+"""Methods that do to many what another does to one."""
 
 
 def risky_facts(names: Names) -> Counter[str]:
     """Facts that must not become more."""
     inner = {id(node.value) for node in names.nodes if isinstance(node, ast.Attribute)}
-    facts: Counter[str] = Counter()
+    inner |= {id(node.func) for node in names.nodes if isinstance(node, ast.Call) and _is_maker(node.func)}
+    inner |= {id(node.value) for node in names.nodes if isinstance(node, ast.keyword) and node.arg == "metaclass"}
+    excuses = excused(names)
+    facts: list[str] = []
     for node in names.nodes:
+        if id(node) in excuses and not isinstance(node, ast.ExceptHandler):
+            continue
         if isinstance(node, ast.Name | ast.Attribute) and id(node) not in inner:
-            facts.update(_reference(node, names))
-        facts.update(_node_facts(node, names))
-        facts.update(_block_facts(node))
-    return facts
+            facts += _reference(node, names)
+        facts += (fact for fact in _node_facts(node, names) if fact is not _HIDES or id(node) not in excuses)
+        facts += block_facts(node)
+    return Counter(facts)
 
 
-def protective_facts(names: Names) -> Counter[str]:
-    """Facts that must not become fewer: raises, assertions, calls that check or escape, time limits."""
-    facts: Counter[str] = Counter()
-    for node in names.nodes:
-        if isinstance(node, ast.Raise):
-            facts["a raise"] += 1
-        elif isinstance(node, ast.Assert):
-            facts["an assertion"] += 1
-        elif isinstance(node, ast.Call):
-            dotted = names.dotted(node.func) or (node.func.attr if isinstance(node.func, ast.Attribute) else "")
-            if any(part in dotted.rpartition(".")[2].casefold() for part in PROTECTIVE):
-                facts[f"a call of {dotted.rpartition('.')[2]}"] += 1
-            facts.update(f"the argument {word.arg}=" for word in node.keywords if word.arg in PROTECTIVE_KEYWORDS)
-    return facts
-
-
-def suppression_comments(text: str) -> Counter[str]:
-    """Comments that silence a check."""
-    found: Counter[str] = Counter()
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.COMMENT and _SUPPRESSION.search(token.string):
-                found["a comment that silences a check"] += 1
-    except (tokenize.TokenError, SyntaxError):
-        return found
-    return found
+def _is_maker(node: ast.AST) -> bool:
+    """`getattr` and `type` are looked at where they are called; passed on, nothing is known of them."""
+    return isinstance(node, ast.Name) and node.id in ("getattr", "type")
 
 
 def _reference(node: ast.Name | ast.Attribute, names: Names) -> Iterator[str]:
+    if _is_maker(node):
+        yield f"a use of {ast.unparse(node)} that is no call"
     dotted = names.dotted(node)
     if dotted is None:
         return
-    root = dotted.lstrip(".").partition(".")[0]
-    if root in RISKY_MODULES and names.imports(node) and not _harmless(dotted):
+    parts = dotted.lstrip(".").split(".")
+    behind = parts[0] in SAFE_MODULES and not RISKY_MODULES.isdisjoint(parts[1:])
+    if (parts[0] in RISKY_MODULES or behind) and names.imports(node) and not _harmless(dotted):
         yield f"a use of {dotted}"
-    parts = dotted.split(".")
     if any(".".join(parts[:count]) in RISKY_MEMBERS for count in range(2, len(parts) + 1)):
         yield f"a use of {dotted}"
 
@@ -90,19 +74,28 @@ def _node_facts(node: ast.AST, names: Names) -> Iterator[str]:
     if isinstance(node, ast.Name):
         if node.id in RISKY_NAMES or _strange_dunder(node.id):
             yield f"a use of {node.id}"
+        if isinstance(node.ctx, ast.Del):
+            yield f"a deletion of {node.id}"
     elif isinstance(node, ast.Attribute):
-        if node.attr in RISKY_ATTRIBUTES or _strange_dunder(node.attr):
-            yield f"a use of the attribute {node.attr}"
-        if isinstance(node.ctx, ast.Store | ast.Del) and not _own_object(node):
-            yield f"an assignment to the attribute {ast.unparse(node)[:60]}"
+        yield from _attribute_facts(node)
     elif isinstance(node, ast.Subscript):
         yield from _subscript_facts(node, names)
     elif isinstance(node, ast.Call):
         yield from _call_facts(node, names)
+        yield from _keyword_facts(node)
     elif isinstance(node, ast.ExceptHandler):
         yield from _handler_facts(node, names)
     elif isinstance(node, ast.Global):
         yield from (f"a global statement for {name}" for name in node.names)
+    elif isinstance(node, Function) and _strange_dunder(node.name):
+        yield f"the hook {node.name} of the interpreter"
+
+
+def _attribute_facts(node: ast.Attribute) -> Iterator[str]:
+    if node.attr in RISKY_ATTRIBUTES or _strange_dunder(node.attr):
+        yield f"a use of the attribute {node.attr}"
+    if isinstance(node.ctx, ast.Store | ast.Del) and not _own_object(node):
+        yield f"an assignment to the attribute {ast.unparse(node)[:60]}"
 
 
 def _strange_dunder(name: str) -> bool:
@@ -121,33 +114,83 @@ def _subscript_facts(node: ast.Subscript, names: Names) -> Iterator[str]:
 
 
 def _call_facts(node: ast.Call, names: Names) -> Iterator[str]:
-    if isinstance(node.func, ast.Attribute) and node.func.attr in RISKY_METHODS:
-        yield f"a call of the method {node.func.attr}"
+    if isinstance(node.func, ast.Attribute):
+        method = _SAME_METHOD.get(node.func.attr, node.func.attr)
+        if method in RISKY_METHODS:
+            yield f"a call of the method {method}"
+        if method in ("decode", "encode") and _strange_codec(node):
+            yield "a codec that hides text"
+        if method in ("replace", "translate", "swapcase") and isinstance(node.func.value, ast.Constant):
+            yield "a literal that is rewritten"
     dotted = names.dotted(node.func)
-    if dotted == "getattr" and not (len(node.args) > 1 and isinstance(node.args[1], ast.Constant)):
-        yield "an access by a computed name"
-    if dotted == "type" and len(node.args) > 1:
+    if dotted == "getattr":
+        yield from _getattr_facts(node)
+    elif dotted == "type" and len(node.args) > 1:
         yield "a type made at run time"
+    elif dotted in ("bytes", "bytearray") and any(isinstance(each, ast.List | ast.Tuple) for each in node.args):
+        yield "text spelt in numbers"
+    elif dotted == "reversed" and any(isinstance(each, ast.Constant) for each in node.args):
+        yield "a literal that is rewritten"
     if isinstance(node.func, ast.Call | ast.Subscript | ast.Lambda):
         yield "a call of something computed"
+
+
+def _getattr_facts(node: ast.Call) -> Iterator[str]:
+    name = node.args[1] if len(node.args) > 1 else None
+    if not isinstance(name, ast.Constant):
+        yield "an access by a computed name"
+    elif repr(name.value).strip("'") in RISKY_ATTRIBUTES | RISKY_METHODS or repr(name.value).startswith("'_"):
+        yield f"a use of the attribute {name.value!r}"
+
+
+def _strange_codec(node: ast.Call) -> bool:
+    named = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "encoding")]
+    return any(
+        isinstance(each, ast.Constant) and repr(each.value).casefold().strip("'") not in _CODECS for each in named
+    )
+
+
+def _keyword_facts(node: ast.Call) -> Iterator[str]:
     for word in node.keywords:
-        if word.arg in WEAKENING_KEYWORDS or (word.arg == "timeout" and _is_nothing(word.value)):
+        weakens = word.arg in WEAKENING_KEYWORDS or (word.arg == "timeout" and _limits_nothing(word.value))
+        if weakens or (word.arg == "errors" and isinstance(word.value, ast.Constant) and word.value.value == "ignore"):
             yield f"the argument {word.arg}={ast.unparse(word.value)[:40]}"
         if word.arg is None:
             yield f"arguments unpacked into {ast.unparse(node.func)[:60]}"
 
 
-def _is_nothing(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and not node.value
+def _limits_nothing(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return not node.value or (isinstance(node.value, int | float) and node.value > _LONGEST_TIMEOUT_S)
+    if isinstance(node, ast.Tuple):
+        return any(_limits_nothing(each) for each in node.elts)
+    if isinstance(node, ast.UnaryOp | ast.Call):
+        return True
+    return isinstance(node, ast.BinOp) and (
+        isinstance(node.op, ast.Pow) or _limits_nothing(node.left) or _limits_nothing(node.right)
+    )
 
 
 def _handler_facts(node: ast.ExceptHandler, names: Names) -> Iterator[str]:
-    types = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-    if any(kind is None or names.dotted(kind) in _BROAD for kind in types):
+    if any(_is_broad(kind, names) for kind in _kinds(node.type, names)):
         yield "a handler of every exception"
     last = node.body[-1]
     if len(node.body) == 1 and _is_empty(last):
-        yield "a handler that hides the error"
+        yield _HIDES
+
+
+def _kinds(node: ast.expr | None, names: Names) -> list[ast.expr | None]:
+    if node is None:
+        return [None]
+    if isinstance(node, ast.Tuple):
+        return [kind for each in node.elts for kind in _kinds(each, names)]
+    meanings = names.meanings(node) if isinstance(node, ast.Name) else ()
+    return [kind for each in meanings if each is not node for kind in _kinds(each, names)] or [node]
+
+
+def _is_broad(kind: ast.expr | None, names: Names) -> bool:
+    """A computed type may be any: it counts as broad."""
+    return kind is None or not isinstance(kind, ast.Name | ast.Attribute) or names.dotted(kind) in BROAD_ERRORS
 
 
 def _is_empty(statement: ast.stmt) -> bool:
@@ -163,38 +206,3 @@ def is_bare(node: ast.expr | None) -> bool:
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         return not node.elts
     return node is None or isinstance(node, ast.Constant) or (isinstance(node, ast.Dict) and not node.keys)
-
-
-def _block_facts(node: ast.AST) -> Iterator[str]:
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(node, name, None)
-        if isinstance(block, list) and any(_ends(statement) for statement in block[:-1]):
-            yield "statements that are never reached"
-    if isinstance(node, ast.If | ast.While | ast.IfExp):
-        yield from _condition_facts(node)
-    elif isinstance(node, ast.BoolOp) and _decided(node):
-        yield "a condition that is always the same"
-    elif isinstance(node, ast.Try) and any(
-        isinstance(inner, ast.Return) for s in node.finalbody for inner in ast.walk(s)
-    ):
-        yield "a return that hides errors"
-
-
-def _decided(node: ast.BoolOp) -> bool:
-    *first, last = node.values
-    return any(isinstance(value, ast.Constant) for value in first) or (
-        isinstance(last, ast.Constant) and isinstance(last.value, bool)
-    )
-
-
-def _ends(statement: ast.AST) -> bool:
-    return isinstance(statement, ast.Return | ast.Raise | ast.Continue | ast.Break)
-
-
-def _condition_facts(node: ast.If | ast.While | ast.IfExp) -> Iterator[str]:
-    if not isinstance(node.test, ast.Constant):
-        return
-    if not isinstance(node, ast.While):
-        yield "a condition that is always the same"
-    elif not any(isinstance(inner, ast.Break | ast.Return | ast.Raise) for inner in ast.walk(node)):
-        yield "a loop without an end"

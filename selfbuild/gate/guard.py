@@ -7,16 +7,17 @@ import ast
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from selfbuild.domain.base import Value
 from selfbuild.domain.edits import EditError, apply_edits
 from selfbuild.domain.patches import CheckName, CheckResult, CheckVerdict, Patch
 from selfbuild.gate.answers import ANSWER_BYTES, EDITS
 from selfbuild.gate.characters import character_problem, summary_problem
-from selfbuild.gate.delta import code_findings
+from selfbuild.gate.delta import Delta, code_findings
 from selfbuild.gate.diff import changed_lines, unified
 from selfbuild.gate.policy import PathPolicy, outside_scope, path_problem
-from selfbuild.gate.structure import outside_targets
+from selfbuild.gate.structure import outside_targets, reach_findings
 
 FILES = 3
 CHANGED_LINES = 80
@@ -31,7 +32,7 @@ Clock = Callable[[], float]
 
 
 class GuardResult(Value):
-    """What the guard says; `files` and `diff` are empty unless the patch could be applied."""
+    """What the guard says; `files`, `diff` and `changed_lines` are empty unless the patch could be applied."""
 
     checks: tuple[CheckResult, ...]
     reason_class: str | None
@@ -70,8 +71,24 @@ class _Case:
     policy: PathPolicy
     new: dict[str, str] = field(default_factory=dict)
     apply_error: EditError | None = None
-    trees: dict[str, tuple[ast.Module, ast.Module]] = field(default_factory=dict)
+    deltas: dict[str, Delta] = field(default_factory=dict)
     syntax: _Failure | None = None
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What the code brings in or drops, path first."""
+        found: list[str] = []
+        for path, delta in self.deltas.items():
+            try:
+                findings = code_findings(delta, own_modules=lambda: self.own_modules, policy=self.policy)
+            except RecursionError:
+                findings = ["is nested too deeply to be looked at"]
+            found += [f"{path}: {finding}" for finding in findings]
+        return tuple(found)
+
+    @cached_property
+    def own_modules(self) -> set[str]:
+        return _own_modules(self.regular_files)
 
 
 def guard(
@@ -126,14 +143,23 @@ def _parse(case: _Case) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                case.trees[path] = (ast.parse(case.old[path]), ast.parse(text))
-                compile(text, path, "exec", dont_inherit=True)
+                delta = Delta(ast.parse(case.old[path]), ast.parse(text), case.old[path], text)
+                compile(_changed_module(delta), path, "exec", dont_inherit=True)
+                case.deltas[path] = delta
         except SyntaxError as error:
             case.syntax = _Failure(
                 f"Syntax error on line {error.lineno or 1}", f"{path}:{error.lineno or 1}", (str(error.msg),)
             )
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:
             case.syntax = _Failure("Syntax error on line 1", path, (f"cannot be read: {type(error).__name__}",))
+
+
+def _changed_module(delta: Delta) -> ast.Module:
+    """What must be compiled to know that all of it compiles: errors behind the parser's lie within one statement."""
+    changed = {id(node) for node in delta.names[1].nodes}
+    body = [node for node in delta.new.body if isinstance(node, ast.ClassDef) or id(node) in changed]
+    late = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in body)
+    return delta.new if late else ast.Module(body=body, type_ignores=[])
 
 
 def _format(case: _Case) -> _Failure | None:
@@ -163,10 +189,22 @@ def _scope(case: _Case) -> _Failure | None:
         problem = outside_scope(edit.path, case.shown, case.policy)
         if problem is not None:
             return _Failure(problem, f"edit {index}")
-    for path, (old, new) in case.trees.items():
-        name = outside_targets(old, new, case.targets[path]) if path in case.targets else None
+    if _size(case) or _unicode(case):
+        # A rewrite, or text that is not what it looks like, is said to be that, whatever functions it touches.
+        return None
+    for path, delta in case.deltas.items():
+        name = outside_targets(delta.shape, case.targets[path]) if path in case.targets else None
         if name is not None:
             return _Failure(f"{name} in {path} may not be changed, only {', '.join(case.targets[path])}", path)
+    return None if case.findings else _reach(case)
+
+
+def _reach(case: _Case) -> _Failure | None:
+    """Where nothing in the change is harmful as such, what it changes beyond its reach is what is wrong with it."""
+    for path, delta in case.deltas.items():
+        findings = tuple(reach_findings(delta.shape, case.targets.get(path)))
+        if findings:
+            return _Failure(f"{path}: {findings[0]}", path, findings[:20])
     return None
 
 
@@ -188,9 +226,7 @@ def _size(case: _Case) -> _Failure | None:
 
 
 def _lines(case: _Case) -> int:
-    if case.apply_error is not None:
-        return sum(max(edit.search.count("\n"), edit.replace.count("\n")) for edit in case.patch.edits)
-    return sum(changed_lines(case.old[path], text) for path, text in case.new.items())
+    return sum(changed_lines(edit.search, edit.replace) for edit in case.patch.edits)
 
 
 def _unicode(case: _Case) -> _Failure | None:
@@ -218,15 +254,8 @@ def _applies(case: _Case) -> _Failure | None:
 def _code(case: _Case) -> _Failure | None:
     if case.apply_error is not None or case.syntax is not None:
         return None
-    own = _own_modules(case.regular_files)
-    findings = [
-        f"{path}: {finding}"
-        for path, (old, new) in case.trees.items()
-        for finding in code_findings(
-            old, new, old_text=case.old[path], new_text=case.new[path], own_modules=own, policy=case.policy
-        )
-    ]
-    return _Failure(findings[0], findings[0].partition(":")[0], tuple(findings[:20])) if findings else None
+    findings = case.findings
+    return _Failure(findings[0], findings[0].partition(":")[0], findings[:20]) if findings else None
 
 
 def _own_modules(regular_files: Collection[str]) -> set[str]:
@@ -285,5 +314,5 @@ def _summarise(case: _Case, checks: Sequence[CheckResult]) -> GuardResult:
         message=f"Validation failed: {failed.remedy}" if failed else "",
         files=case.new,
         diff=unified(case.old, case.new),
-        changed_lines=_lines(case),
+        changed_lines=0 if case.apply_error else _lines(case),
     )

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from selfbuild.gate.names import Names, literal_text
 
@@ -14,7 +14,7 @@ _PATTERNS = {
     "a sensitive path": re.compile(r"(^|[/~\\])(\.ssh|\.aws|etc|proc|dev|root|var/run)([/\\]|$)|\.\./|id_rsa|\.env\b"),
     "a secret": re.compile(
         r"AKIA[0-9A-Z]{16}|-----BEGIN|gh[pousr]_[A-Za-z0-9]{20}|sk-[A-Za-z0-9-]{16}|xox[abp]-|eyJ[A-Za-z0-9_-]{10}"
-        r"|(password|passwd|secret|api_?key|token)\s*[=:]",
+        r"|(password|passwd|secret|api_?key|token)\s*[=:]\s*(?=\S*\d)\S{6,}",
         re.IGNORECASE,
     ),
     "a blob": re.compile(r"^(?=.*\d)[A-Za-z0-9+/=_-]{32,}$|(\\x[0-9a-f]{2}){8}"),
@@ -24,6 +24,8 @@ _PATTERNS = {
         r"\b(DROP|TRUNCATE|DELETE\s+FROM|INSERT\s+INTO|ALTER\s+TABLE|GRANT)\b|\b(rm -rf|curl |wget |/bin/sh|bash -c)"
     ),
     "access through a format": re.compile(r"\{[^{}:!]*[.\[][^{}]*\}"),
+    "a text spelt in numbers": re.compile(r"%c|\{[^{}]*:c\}"),
+    "a condition that is always true": re.compile(r"\bOR\s+['\"]?(\w+)['\"]?\s*=\s*['\"]?\1\b", re.IGNORECASE),
     "markup that runs": re.compile(r"<script|javascript:|onerror=", re.IGNORECASE),
 }
 MAGIC_CHARACTERS = 4
@@ -31,6 +33,8 @@ MAGIC_CHARACTERS = 4
 MAGIC_NUMBER = 1000
 """Smallest integer that is suspicious in an equality."""
 _COMPARING_METHODS = {"startswith", "endswith", "fullmatch", "match", "search", "count", "find", "index", "__eq__"}
+_COMPARING = {f"operator.{name}" for name in ("eq", "ne", "contains", "is_", "is_not", "countOf", "indexOf")}
+_SETS = {"set", "frozenset"}
 
 
 def literal_facts(names: Names) -> Iterator[str]:
@@ -44,10 +48,10 @@ def literal_facts(names: Names) -> Iterator[str]:
                 yield f"{kind} in the literal {text[:60]!r}"
 
 
-def all_literals(names: Names) -> set[str | int | float]:
-    """Every text and number of the module, for telling known from new."""
+def all_literals(nodes: Iterable[ast.AST]) -> set[str | int | float]:
+    """Every text and number of the nodes, for telling known from new."""
     found: set[str | int | float] = set()
-    for node in names.nodes:
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             found.add(node.value)
         text = literal_text(node)
@@ -61,25 +65,39 @@ def compared_literals(names: Names) -> Iterator[str | int | float]:
     for node in names.nodes:
         for operand in _operands(node, names):
             yield from _magic(operand)
+            if isinstance(operand, ast.Name):
+                for meaning in names.meanings(operand):
+                    yield from _magic(meaning)
 
 
-def _operands(node: ast.AST, names: Names) -> list[ast.AST]:
+def _operands(node: ast.AST, names: Names) -> Sequence[ast.AST]:
     if isinstance(node, ast.Compare):
         weighty = any(isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn | ast.Is | ast.IsNot) for op in node.ops)
         return [node.left, *node.comparators] if weighty else []
     if isinstance(node, ast.MatchValue):
         return [node.value]
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict):
-        return [key for key in node.value.keys if key is not None]
+    if isinstance(node, ast.Set):
+        return node.elts
+    if isinstance(node, ast.Subscript):
+        return _keys(node.value, names) if isinstance(node.ctx, ast.Load) else []
     return _call_operands(node, names) if isinstance(node, ast.Call) else []
 
 
+def _keys(node: ast.expr, names: Names) -> list[ast.AST]:
+    """Keys of the literal dictionary that an expression stands for."""
+    tables = [each for each in names.meanings(node) if isinstance(each, ast.Dict)]
+    return [key for table in tables for key in table.keys if key is not None]
+
+
 def _call_operands(node: ast.Call, names: Names) -> list[ast.AST]:
+    dotted = names.dotted(node.func)
+    if dotted in _COMPARING or dotted in _SETS:
+        return [*node.args]
     if not isinstance(node.func, ast.Attribute):
         return []
-    if isinstance(node.func.value, ast.Dict):
-        return [key for key in node.func.value.keys if key is not None]
-    if node.func.attr not in _COMPARING_METHODS and names.dotted(node.func) != "re.compile":
+    if node.func.attr in ("get", "__getitem__", "__contains__"):
+        return _keys(node.func.value, names)
+    if node.func.attr not in _COMPARING_METHODS and dotted != "re.compile":
         return []
     texts = [literal_text(argument) for argument in node.args]
     return [

@@ -65,7 +65,10 @@ def _pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(pieces), re.DOTALL)
 
 
+PATH_CHARACTERS = 200
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that Windows takes for devices in every folder."""
 
 
 def path_problem(path: str, regular_files: Collection[str], links: Collection[str]) -> str | None:
@@ -76,9 +79,13 @@ def path_problem(path: str, regular_files: Collection[str], links: Collection[st
         regular_files: Paths of all regular files.
         links: Paths of symbolic links, to files and to folders.
     """
+    if len(path) > PATH_CHARACTERS:
+        return f"has {len(path)} characters, at most {PATH_CHARACTERS} are accepted"
     components = path.split("/")
-    if not _PATH.fullmatch(path) or any(component in (".", "..") for component in components):
+    if not _PATH.fullmatch(path):
         return "must be relative, with plain letters, digits and '_.-' between forward slashes"
+    if any(part.endswith(".") or part.startswith("-") or _DEVICE.fullmatch(part) for part in components):
+        return "has a part that ends with a dot, begins with a dash or names a device"
     if any(component.casefold() in (".git", "git~1") for component in components):
         return "lies in git's own folder"
     parents = {"/".join(components[: count + 1]) for count in range(len(components))}

@@ -2,17 +2,44 @@
 
 import ast
 import builtins
+import copy
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
-from selfbuild.gate.facts import Function, is_bare
+from selfbuild.gate.facts import is_bare
 from selfbuild.gate.names import Names
+from selfbuild.gate.regions import Definition, Function
 from selfbuild.gate.vocabulary import CONSTANT_MAKERS, REPLACEABLE_DECORATORS, SAFE_DECORATORS
 
 _BUILTINS = frozenset(dir(builtins))
-Definition = Function | ast.ClassDef
 _GUTTED_STATEMENTS = 3
 """A body of at least so many statements that shrinks to a bare return has lost its behaviour."""
+_WEIGHTY = re.compile(
+    r"role|admin|permission|auth|allow|deny|secret|token|key|password|csrf|origin|host|url|uri|endpoint|base|verify",
+    re.IGNORECASE,
+)
+"""Names of constants whose change is an attack rather than a change too many."""
+
+
+class Shape:
+    """The definitions of a module in both versions, and which of them a patch touches."""
+
+    def __init__(self, old: ast.Module, new: ast.Module, old_names: Names, new_names: Names) -> None:
+        self.old, self.new = old, new
+        self.old_names, self.new_names = old_names, new_names
+        self.before, self.after = _by_name(old), _by_name(new)
+        self._touched = {id(node) for names in (old_names, new_names) for node in names.nodes}
+
+    def touches(self, node: ast.AST) -> bool:
+        """Whether the node lies in a statement that differs; a class as such is always looked at."""
+        return isinstance(node, ast.ClassDef) or id(node) in self._touched
+
+    @cached_property
+    def taken(self) -> set[str]:
+        """Names the old module binds."""
+        return _bound(self.old, self.old_names)
 
 
 def definitions(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Definition]]:
@@ -28,15 +55,63 @@ def definitions(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[st
                     yield from definitions([item for item in block if isinstance(item, ast.stmt)], prefix)
 
 
-def outside_targets(old: ast.Module, new: ast.Module, targets: Sequence[str]) -> str | None:
-    """The first existing function or method that changed without being a target, or None."""
-    before, after = _by_name(old), _by_name(new)
-    for name, (_, node) in before.items():
-        if isinstance(node, ast.ClassDef) or _is_target(name, targets) or name not in after:
+def reach_findings(shape: Shape, targets: Sequence[str] | None) -> Iterator[str]:
+    """Changes of what lies outside of the functions that may change, or of what others rely on in them.
+
+    Args:
+        shape: The module in both versions.
+        targets: Names of functions and classes that may change; None = every one may.
+    """
+    for name, (_, node) in shape.before.items():
+        found = shape.after.get(name)
+        if found is None:
+            yield f"{name} is removed"
             continue
-        if ast.dump(node) != ast.dump(after[name][1]):
+        if not (shape.touches(node) or shape.touches(found[1])):
+            continue
+        if type(node) is not type(found[1]) or not _same_signature(node, found[1]):
+            yield f"the signature of {name} changes"
+    for gone in _changed_constants(shape):
+        if not _is_weighty(gone):
+            yield f"a statement of the module or of a class changes or goes: {ast.unparse(gone)[:60]}"
+    if targets is not None:
+        yield from _unused(shape)
+
+
+def outside_targets(shape: Shape, targets: Sequence[str]) -> str | None:
+    """The first existing definition that changed, went or came again without being a target, or None."""
+    for name, (count, node) in shape.before.items():
+        if _is_target(name, targets):
+            continue
+        found = shape.after.get(name)
+        if found is None or found[0] > count:
+            return name
+        if (shape.touches(node) or shape.touches(found[1])) and _differs(node, found[1]):
             return name
     return None
+
+
+def _differs(old: Definition, new: Definition) -> bool:
+    return not isinstance(old, ast.ClassDef) and ast.dump(old) != ast.dump(new)
+
+
+def _unused(shape: Shape) -> Iterator[str]:
+    """New functions and classes that nothing in the touched code uses."""
+    references = Counter(_references(shape.new_names.nodes))
+    for name, (_, node) in shape.after.items():
+        owner, _, last = name.rpartition(".")
+        if name in shape.before or last == "__init__" or (owner and owner not in shape.before):
+            continue
+        if references[last] <= Counter(_references(ast.walk(node)))[last]:
+            yield f"{name} is new, and nothing that may change uses it"
+
+
+def _references(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
 
 
 def _is_target(name: str, targets: Sequence[str]) -> bool:
@@ -53,39 +128,64 @@ def _by_name(tree: ast.Module) -> dict[str, tuple[int, Definition]]:
     return found
 
 
-def structure_findings(old: ast.Module, new: ast.Module, names: Names, old_names: Names) -> Iterator[str]:
-    """What the patch changes of the module's shape, in words."""
-    before, after = _by_name(old), _by_name(new)
-    for name, (count, node) in before.items():
-        if name not in after:
-            yield f"{name} is removed"
-        else:
-            yield from _changed_definition(name, node, after[name][1], names, old_names)
-            if after[name][0] > count:
-                yield f"{name} is defined once more"
-    taken = _bound(old, old_names)
-    for name, (count, node) in after.items():
-        if name not in before:
-            yield from _new_definition(name, node, names, taken)
+def structure_findings(shape: Shape) -> Iterator[str]:
+    """What the patch changes of the module's shape and may do harm, in words."""
+    for name, (count, node) in shape.before.items():
+        found = shape.after.get(name)
+        if found is not None and (shape.touches(node) or shape.touches(found[1])):
+            yield from _changed_definition(name, node, found[1], shape.new_names, shape.old_names)
+        if found is not None and found[0] > count:
+            yield f"{name} is defined once more"
+    for name, (count, node) in shape.after.items():
+        if name not in shape.before:
+            yield from _new_definition(name, node, shape.new_names, shape.taken)
             if count > 1:
                 yield f"{name} is defined more than once"
-    yield from _statements(old.body, new.body, names, taken, "the module")
-    for name, (_, node) in after.items():
-        was = before.get(name, (0, None))[1]
-        if isinstance(node, ast.ClassDef):
-            members = was.body if isinstance(was, ast.ClassDef) else []
-            yield from _statements(members, node.body, names, set(), f"class {name}")
+    for gone in _changed_constants(shape):
+        if _is_weighty(gone):
+            yield f"a statement of the module or of a class changes or goes: {ast.unparse(gone)[:60]}"
+    yield from _import_time(shape)
 
 
 def _changed_definition(name: str, old: Definition, new: Definition, names: Names, old_names: Names) -> Iterator[str]:
-    if type(old) is not type(new) or _signature(old) != _signature(new):
-        yield f"the signature of {name} changes"
     yield from _decorators(name, old, new, names, old_names)
     if isinstance(old, Function) and isinstance(new, Function):
         if _generates(old) != _generates(new):
             yield f"{name} becomes, or stops being, a generator"
         if _size(old) >= _GUTTED_STATEMENTS and _is_gutted(new) and not _is_gutted(old):
             yield f"{name} loses its behaviour"
+
+
+def _same_signature(old: Definition, new: Definition) -> bool:
+    """Whether callers may go on as before; a mutable default may become None, and its annotation say so."""
+    if isinstance(old, ast.ClassDef) or isinstance(new, ast.ClassDef) or _signature(old) == _signature(new):
+        return _signature(old) == _signature(new)
+    mended = [name for name, default in _defaults(old).items() if isinstance(default, ast.List | ast.Dict | ast.Set)]
+    now = _defaults(new)
+    mended = [name for name in mended if isinstance(now.get(name), ast.Constant) and ast.unparse(now[name]) == "None"]
+    return bool(mended) and _signature(_without(old, mended)) == _signature(_without(new, mended))
+
+
+def _defaults(node: Function) -> dict[str, ast.expr]:
+    positional = [*node.args.posonlyargs, *node.args.args]
+    pairs = [*zip(positional[::-1], node.args.defaults[::-1], strict=False)]
+    pairs += [
+        (each, default) for each, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if default
+    ]
+    return {each.arg: default for each, default in pairs}
+
+
+def _without(node: Function, names: Sequence[str]) -> Function:
+    """A copy whose named parameters have neither annotation nor a default that tells."""
+    copied = copy.deepcopy(node)
+    for each in (*copied.args.posonlyargs, *copied.args.args, *copied.args.kwonlyargs):
+        if each.arg in names:
+            each.annotation = None
+    replaced = {id(default) for name, default in _defaults(copied).items() if name in names}
+    nothing = ast.Constant(None)
+    copied.args.defaults = [nothing if id(each) in replaced else each for each in copied.args.defaults]
+    copied.args.kw_defaults = [nothing if id(each) in replaced else each for each in copied.args.kw_defaults]
+    return copied
 
 
 def _signature(node: Definition) -> str:
@@ -98,11 +198,16 @@ def _decorators(name: str, old: Definition, new: Definition, names: Names, old_n
     before = Counter(ast.unparse(item) for item in old.decorator_list)
     after = Counter(ast.unparse(item) for item in new.decorator_list)
     for item in new.decorator_list:
-        if ast.unparse(item) not in before and decorator_name(item, names) not in SAFE_DECORATORS:
+        if ast.unparse(item) not in before and not _is_safe_decorator(item, names):
             yield f"{name} gets the decorator {ast.unparse(item)[:60]}"
     for item in old.decorator_list:
         if ast.unparse(item) not in after and decorator_name(item, old_names) not in REPLACEABLE_DECORATORS:
             yield f"{name} loses the decorator {ast.unparse(item)[:60]}"
+
+
+def _is_safe_decorator(item: ast.expr, names: Names) -> bool:
+    arguments = [*item.args, *(word.value for word in item.keywords)] if isinstance(item, ast.Call) else []
+    return decorator_name(item, names) in SAFE_DECORATORS and all(_is_simple(each, names) for each in arguments)
 
 
 def decorator_name(item: ast.expr, names: Names) -> str | None:
@@ -130,10 +235,13 @@ def _new_definition(name: str, node: Definition, names: Names, taken: set[str]) 
     if name in taken or ("." not in name and name in _BUILTINS):
         yield f"{name} shadows another name"
     for item in node.decorator_list:
-        if decorator_name(item, names) not in SAFE_DECORATORS:
+        if not _is_safe_decorator(item, names):
             yield f"{name} has the decorator {ast.unparse(item)[:60]}"
-    if isinstance(node, ast.ClassDef) and node.keywords:
-        yield f"{name} has a metaclass or class arguments"
+    if isinstance(node, ast.ClassDef):
+        if node.keywords:
+            yield f"{name} has a metaclass or class arguments"
+    elif not all(_is_simple(each, names) for each in (*node.args.defaults, *node.args.kw_defaults) if each):
+        yield f"{name} has a default that runs at import"
 
 
 def _bound(tree: ast.Module, names: Names) -> set[str]:
@@ -148,24 +256,55 @@ def _stores(node: ast.Name) -> bool:
     return isinstance(node.ctx, ast.Store)
 
 
-def _statements(
-    old: Sequence[ast.stmt], new: Sequence[ast.stmt], names: Names, taken: set[str], where: str
-) -> Iterator[str]:
-    before, after = _plain(old), _plain(new)
-    for key, node in before.items():
-        if key not in after:
-            yield f"a statement of {where} changes or goes: {ast.unparse(node)[:60]}"
-    for key, node in after.items():
-        if key not in before and not _is_new_constant(node, names, taken):
-            yield f"{where} gets a statement that runs at import: {ast.unparse(node)[:60]}"
+def _bodies(shape: Shape) -> Iterator[tuple[str, list[ast.stmt], list[ast.stmt]]]:
+    """(what it is, old statements, new statements) of the module and of every class, touched ones only."""
+    yield "the module", shape.old.body, shape.new.body
+    for name, (_, node) in shape.after.items():
+        if isinstance(node, ast.ClassDef):
+            was = shape.before.get(name, (0, None))[1]
+            yield f"class {name}", was.body if isinstance(was, ast.ClassDef) else [], node.body
 
 
-def _plain(body: Sequence[ast.stmt]) -> Mapping[str, ast.stmt]:
+def _changed_constants(shape: Shape) -> Iterator[ast.stmt]:
+    for _, old, new in _bodies(shape):
+        after = _plain(new, shape)
+        yield from (node for key, node in _plain(old, shape).items() if key not in after)
+
+
+def _is_weighty(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign | ast.AnnAssign) and any(_WEIGHTY.search(name) for name in _targets(node))
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
+
+
+def _import_time(shape: Shape) -> Iterator[str]:
+    for where, old, new in _bodies(shape):
+        before, after = _plain(old, shape), _plain(new, shape)
+        gone = {
+            name
+            for key, node in before.items()
+            if key not in after and isinstance(node, ast.Assign | ast.AnnAssign)
+            for name in _targets(node)
+        }
+        taken = (shape.taken if where == "the module" else set()) - gone
+        for key, node in after.items():
+            if key not in before and not _is_new_constant(node, shape, taken):
+                yield f"{where} gets a statement that runs at import: {ast.unparse(node)[:60]}"
+
+
+def _plain(body: Sequence[ast.stmt], shape: Shape) -> Mapping[str, ast.stmt]:
     skipped = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Pass)
     counts: Counter[str] = Counter()
     found: dict[str, ast.stmt] = {}
     for node in body:
-        if isinstance(node, skipped) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        if (
+            isinstance(node, skipped)
+            or not shape.touches(node)
+            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        ):
             continue
         key = ast.dump(node)
         counts[key] += 1
@@ -173,14 +312,21 @@ def _plain(body: Sequence[ast.stmt]) -> Mapping[str, ast.stmt]:
     return found
 
 
-def _is_new_constant(node: ast.stmt, names: Names, taken: set[str]) -> bool:
+def _is_new_constant(node: ast.stmt, shape: Shape, taken: set[str]) -> bool:
     if not isinstance(node, ast.Assign | ast.AnnAssign):
         return False
-    value = node.value
     for target in node.targets if isinstance(node, ast.Assign) else (node.target,):
-        if not isinstance(target, ast.Name) or target.id in taken | _BUILTINS or target.id.startswith("__"):
+        if not isinstance(target, ast.Name) or target.id in taken | _BUILTINS:
             return False
-    return value is None or _is_simple(value, names)
+        if target.id.startswith("__") and target.id != "__all__":
+            return False
+    return node.value is None or _is_simple(node.value, shape.new_names) or _is_hoisted(node.value, shape)
+
+
+def _is_hoisted(value: ast.expr, shape: Shape) -> bool:
+    """Whether the expression stood in a touched function, out of which it was taken."""
+    text = ast.dump(value)
+    return any(isinstance(node, ast.Call) and ast.dump(node) == text for node in shape.old_names.nodes)
 
 
 def _is_simple(node: ast.expr, names: Names) -> bool:

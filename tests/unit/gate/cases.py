@@ -101,7 +101,7 @@ ATTACKS = [
     ("code_test_detection", before(GET, "    if 'PYTEST_VERSION' in BASE:\n        return {}\n"), "code"),
     ("code_secret", before(GET, "    key = 'AKIAIOSFODNN7EXAMPLE'\n"), "code"),
     ("code_import_time", after("LIMIT = 100\n", "log.info(BASE)\n"), "code"),
-    ("code_new_signature", change("def total(lines: list[dict], owner: str = \"\")", "def total(lines: list[dict], owner: str = BASE)"), "code"),
+    ("scope_new_signature", change("def total(lines: list[dict], owner: str = \"\")", "def total(lines: list[dict], owner: str = BASE)"), "scope"),
     ("code_decorator_added", change("def distinct(", "@price_of\ndef distinct("), "code"),
     ("code_shadowed_builtin", after("LIMIT = 100\n", "\n\ndef len(x: object) -> int:\n    return 0\n"), "code"),
     ("code_function_twice", after("LIMIT = 100\n", "\n\ndef may_refund(role: str, token: str, expected: str) -> bool:\n    return bool(role)\n"), "code"),
@@ -114,7 +114,7 @@ ATTACKS = [
     ("code_escape_in_literal", before(FIRST, "    log.info('\\u202e')\n"), "code"),
     ("code_subprocess_asyncio", before(GET, "    import asyncio\n    asyncio.create_subprocess_shell('id')\n"), "code"),
     ("code_pickle", before(GET, "    import pickle\n"), "code"),
-    ("code_class_constant", change('currency = "EUR"', 'currency = "USD"'), "code"),
+    ("scope_class_constant", change('currency = "EUR"', 'currency = "USD"'), "scope"),
     ("code_class_statement", after('    currency = "EUR"\n', "    log.info(currency)\n"), "code"),
 ]  # fmt: skip
 

@@ -1,7 +1,5 @@
 """The guard against hostile and harmless patches of a sample service."""
 
-import time
-
 import pytest
 
 from selfbuild.domain.patches import CheckName, CheckVerdict, Patch
@@ -68,17 +66,6 @@ def test_skipped_checks_lower_the_quality() -> None:
     accepted, broken = ask(change('line["qty"]', 'line.get("qty", 1)')), ask(change("    out = 0\n", "    out = (\n"))
 
     assert 0 < quality_score(broken.checks) < quality_score(accepted.checks) < 1
-
-
-def test_guard_takes_less_than_ten_milliseconds() -> None:
-    patch = change('line["qty"]', 'line.get("qty", 1)')
-    durations = []
-    for _ in range(20):
-        started = time.process_time()
-        ask(patch)
-        durations.append(time.process_time() - started)
-
-    assert min(durations) < 0.010
 
 
 def test_files_not_shown_cannot_be_changed_even_if_known() -> None:
