@@ -1,12 +1,14 @@
 """What the agent is told of an application: its telemetry, repository, release target and what may be done to it."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from selfbuild.domain.base import ApplicationName, TenantId, Value
 from selfbuild.domain.telemetry import Direction, Measure
+
+Scalar = str | int | float | bool | None
 
 
 class Mode(StrEnum):
@@ -100,11 +102,45 @@ class ProcessTarget(Value):
         return self
 
 
+class BatchCall(Value):
+    """A function that answers for many ids at once."""
+
+    many: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """Its name, in the same module or on the same object as the one for a single id."""
+    answers: Literal["list", "mapping"] = "list"
+    """`list`: one answer for each id, in order; `mapping`: id -> answer, every id present."""
+
+
+class RetryCall(Value):
+    """How often a call that changes nothing may be repeated."""
+
+    errors: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")], ...], Field(min_length=1)
+    ]
+    """Exceptions worth another attempt, as the code can name them: `ConnectionError`, `requests.Timeout`."""
+    attempts: Annotated[int, Field(ge=2, le=5)] = 3
+    wait_s: Annotated[float, Field(ge=0, le=5)] = 0.05
+    """Before the second attempt, in seconds; doubled before each further one."""
+
+
 class RecipePolicy(Value):
     """What an offline recipe may assume about the application's intent. Without an entry it refuses."""
 
     missing_key_defaults: dict[str, str] = {}
     """Key of a mapping -> the string that stands for "not given"."""
+    value_defaults: dict[str, Scalar] = {}
+    """Key, attribute, variable or function -> its value where it cannot be computed: nothing there, an empty list,
+    a division by zero, a text that is no number."""
+    batch_calls: dict[str, BatchCall] = {}
+    """Function that fetches one thing by its id -> the one that fetches many."""
+    retry_calls: dict[str, RetryCall] = {}
+    """Dotted name of an idempotent call -> how it may be repeated."""
+    staleness_s: dict[str, Annotated[float, Field(gt=0, le=86_400)]] = {}
+    """Function -> how old its answers may be, in seconds; its callers change no answer."""
+    pure_functions: tuple[str, ...] = ()
+    """Functions whose answer depends on hashable arguments alone; their callers change no answer."""
+    collection_limits: dict[str, Annotated[int, Field(gt=0)]] = {}
+    """Module variable or attribute that grows -> how many of its latest entries are needed."""
 
 
 class Application(Value):

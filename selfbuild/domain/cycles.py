@@ -9,7 +9,8 @@ from selfbuild.domain.alarms import AlarmNote
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import AwareDatetime, Value
 from selfbuild.domain.insights import Opportunity
-from selfbuild.domain.patches import CheckResult, StoredPatch, Usage
+from selfbuild.domain.model_calls import Usage
+from selfbuild.domain.patches import CheckResult, StoredPatch
 from selfbuild.domain.releases import Judgement, Release, Rollback
 
 

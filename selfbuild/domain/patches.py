@@ -5,8 +5,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from selfbuild.domain.applications import RecipePolicy
 from selfbuild.domain.base import ArtifactRef, Value, Verdict, digest_of
 from selfbuild.domain.insights import Opportunity
+from selfbuild.domain.model_calls import Exchange, ModelAnswer, ModelRequest, Spender, Usage
 
 
 class Edit(Value):
@@ -34,7 +36,8 @@ class ExpectedEffect(Value):
 
     component: str
     kind: str
-    """`errors_gone` or `latency_down`."""
+    """`errors_gone`, `latency_down`, `growth_stopped` (a resource's use no longer rises) or `calls_down` (fewer calls
+    of other components a request)."""
 
 
 class SourceFile(Value):
@@ -44,8 +47,17 @@ class SourceFile(Value):
     text: str
 
 
+class Caller(Value):
+    """Code that calls what may be changed; shown, never to be changed."""
+
+    path: str
+    line: int
+    text: str
+    """The calling lines with their surroundings."""
+
+
 class PatchRequest(Value):
-    """What a generator is asked: one opportunity, the code that may change, feedback on earlier answers."""
+    """What a generator is asked: one opportunity, the code that may change, what came of earlier answers."""
 
     opportunity: Opportunity
     files: tuple[SourceFile, ...]
@@ -53,16 +65,18 @@ class PatchRequest(Value):
     target_symbols: dict[str, tuple[str, ...]] = {}
     """Path -> functions and classes that may be changed; a path without an entry may change anywhere."""
     missing_key_defaults: dict[str, str] = {}
-    feedback: tuple[str, ...] = ()
-    """Machine-made reasons why earlier answers were refused, oldest first."""
-
-
-class Usage(Value):
-    """What a model call cost."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
+    recipes: RecipePolicy = RecipePolicy()
+    """What offline recipes may assume of the application's intent."""
+    callers: tuple[Caller, ...] = ()
+    conventions: tuple[str, ...] = ()
+    """How the application's code is written, found in its configuration and code."""
+    exchanges: tuple[Exchange, ...] = ()
+    """This provider's earlier answers, each with the machine-made reason why it was refused, oldest first."""
+    tried: tuple[str, ...] = ()
+    """Fingerprints of patches that were refused or taken back: not to be proposed again."""
+    last_attempt: bool = False
+    """No further repair follows: the provider may use its best model."""
+    spender: Spender | None = None
 
 
 class Proposal(Value):
@@ -76,6 +90,12 @@ class Proposal(Value):
     request_id: str | None = None
     stop_reason: str | None = None
     usage: Usage = Usage()
+    repairable: bool = False
+    """The answer had no patch only because of its form: asking again with the reason may help."""
+    question: ModelRequest | None = None
+    """What the model was sent; None for a generator without a model."""
+    answer: ModelAnswer | None = None
+    """What it answered, unread."""
 
 
 class CheckName(StrEnum):
@@ -129,7 +149,11 @@ class GateReport(Value):
     reason_class: str | None = None
     """The failing check's name; None when accepted."""
     message: str = ""
-    """For people and for the generator: `Validation failed: Syntax error on line 42`."""
+    """For people: `Validation failed: Syntax error on line 42`."""
+    feedback: str = ""
+    """For the generator, so that it can repair the patch; empty where it is not to be asked again."""
+    failure_class: str = ""
+    """What this failure has in common with others of the same cause; empty when accepted."""
     diff: str = ""
     """Unified diff, computed by the gate from old and new text."""
     changed_lines: int = 0

@@ -4,24 +4,17 @@ A recipe applies only where its preconditions hold; it runs and reads nothing.
 """
 
 from selfbuild.recipes.base import Recipe, RecipePatch, Refusal
-from selfbuild.recipes.blocking_in_async import BlockingInAsync
-from selfbuild.recipes.hoist_regex import HoistRegex
 from selfbuild.recipes.hunks import edits_between
-from selfbuild.recipes.list_membership import ListMembership
-from selfbuild.recipes.memoise import Memoise
-from selfbuild.recipes.missing_key import MissingKey
-from selfbuild.recipes.missing_timeout import MissingTimeout
-from selfbuild.recipes.unbounded_cache import UnboundedCache
+from selfbuild.recipes.order import RECIPES, ordered_recipes
+from selfbuild.recipes.reach import reachable, unclaimed
 
-RECIPES: tuple[Recipe, ...] = (
-    MissingKey(),
-    ListMembership(),
-    BlockingInAsync(),
-    MissingTimeout(),
-    UnboundedCache(),
-    HoistRegex(),
-    Memoise(),
-)
-"""Most telling evidence first: the order in which they are tried."""
-
-__all__ = ["RECIPES", "Recipe", "RecipePatch", "Refusal", "edits_between"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "RecipePatch",
+    "Refusal",
+    "edits_between",
+    "ordered_recipes",
+    "reachable",
+    "unclaimed",
+]

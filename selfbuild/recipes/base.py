@@ -3,7 +3,8 @@
 import ast
 import keyword
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import libcst as cst
@@ -14,7 +15,8 @@ from libcst.metadata import (
     MetadataWrapper,
     ParentNodeProvider,
     PositionProvider,
-    QualifiedNameProvider,
+    QualifiedName,
+    Scope,
     ScopeProvider,
 )
 
@@ -67,7 +69,6 @@ class Rule(cst.CSTTransformer):
         ExpressionContextProvider,
         ParentNodeProvider,
         PositionProvider,
-        QualifiedNameProvider,
         ScopeProvider,
     )
 
@@ -77,6 +78,7 @@ class Rule(cst.CSTTransformer):
         self.context = CodemodContext()
         self.applied: list[str] = []
         self.refused: list[str] = []
+        self.importing = False
         self._functions = functions
 
     def line(self, node: cst.CSTNode) -> int:
@@ -88,7 +90,21 @@ class Rule(cst.CSTTransformer):
 
     def names(self, node: cst.CSTNode) -> frozenset[str]:
         """Every dotted name the expression may stand for."""
-        return frozenset(name.name for name in self.get_metadata(QualifiedNameProvider, node, set()))
+        return frozenset(name.name for name in self.qualified(node))
+
+    def qualified(self, node: cst.CSTNode) -> Collection[QualifiedName]:
+        """The same with where each name comes from."""
+        scope = self.get_metadata(ScopeProvider, node, None)
+        return scope.get_qualified_names_for(node) if isinstance(scope, Scope) else ()
+
+    def prepare(self, module: cst.Module) -> bool:
+        """Look at the whole file before anything is changed; False = nothing will be."""
+        return bool(module.body)
+
+    def is_one_of(self, node: cst.CSTNode, known: frozenset[str]) -> bool:
+        """Whether the expression stands for one of the known names, whatever else decides."""
+        names = self.names(node)
+        return bool(names) and names <= known
 
     def enclosing_functions(self, node: cst.CSTNode) -> list[cst.FunctionDef]:
         """Innermost first, the node itself included."""
@@ -111,14 +127,22 @@ class Rule(cst.CSTTransformer):
 
     def need_import(self, module: str, name: str | None = None) -> None:
         """Import it after the rule has run, unless it is imported already."""
+        self.importing = True
         AddImportsVisitor.add_needed_import(self.context, module, name)
+
+
+def effect_of(request: PatchRequest, kind: str) -> ExpectedEffect:
+    """The effect a recipe promises: on the component that deviates."""
+    return ExpectedEffect(component=request.opportunity.insight.component, kind=kind)
 
 
 def functions_of(request: PatchRequest, path: str) -> frozenset[str] | None:
     """Bare names of the functions of `path` that may be changed; None = no function is named."""
     location = request.opportunity.insight.location
-    if location is not None and location.path == path and location.function and location.function.isidentifier():
-        return frozenset({location.function})
+    if location is not None and location.path == path and location.function:
+        last = location.function.rpartition(".")[2]
+        if last.isidentifier():
+            return frozenset({last})
     targets = request.target_symbols.get(path)
     return None if targets is None else frozenset(target.rpartition(".")[2] for target in targets)
 
@@ -169,16 +193,25 @@ def _require_shallow(source: str) -> None:
     raise RefusedError(f"the code is nested deeper than {NESTING} levels")
 
 
+@lru_cache(maxsize=8)
+def _parsed(source: str) -> MetadataWrapper:
+    """Kept for the next recipe: resolving names takes far longer than any rule."""
+    return MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
+
+
 def _transformed(source: str, rule: Rule, summary: str, nothing: str, effect: ExpectedEffect) -> RecipePatch | Refusal:
-    wrapper = MetadataWrapper(cst.parse_module(source))
+    wrapper = _parsed(source)
     rule.context = CodemodContext(wrapper=wrapper)
-    changed = wrapper.visit(rule)
+    with rule.resolve(wrapper):
+        changed = wrapper.module.visit(rule) if rule.prepare(wrapper.module) else wrapper.module
     if not rule.applied:
         return Refusal(reason="; ".join(dict.fromkeys(rule.refused[:5])) or nothing)
-    changed = AddImportsVisitor(rule.context).transform_module(changed)
-    _must_compile(changed.code)
+    if rule.importing:
+        changed = AddImportsVisitor(rule.context).transform_module(changed)
+    result = changed.code
+    _must_compile(result)
     what = ", ".join(dict.fromkeys(rule.applied))
-    return RecipePatch(source=changed.code, summary=f"{summary}: {what}"[:500], expected_effect=effect)
+    return RecipePatch(source=result, summary=f"{summary}: {what}"[:500], expected_effect=effect)
 
 
 def _must_compile(source: str) -> None:

@@ -4,11 +4,13 @@ import ast
 import re
 
 import libcst as cst
-from libcst.metadata import FunctionScope, ScopeProvider
+from libcst.metadata import ComprehensionScope, FunctionScope, ScopeProvider
 
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.patches import ExpectedEffect, PatchRequest
 from selfbuild.recipes.base import RecipePatch, Refusal, Rule, all_names, code_of, fresh_name, functions_of, run_rule
+from selfbuild.recipes.plan import constant_names
+from selfbuild.recipes.shapes import after_imports
 
 _POSITIONAL = {"compile": 2, "search": 2, "match": 2, "fullmatch": 2, "findall": 2, "finditer": 2, "split": 3, "sub": 4}
 """re's functions with the number of arguments that may be given by position before `flags`."""
@@ -18,7 +20,8 @@ _FLAGS = re.compile(r"re\.[A-Z]+( \| re\.[A-Z]+)*")
 class HoistRegex:
     """`re.sub("[a-z]+", ...)` in a function becomes `_PATTERN.sub(...)` with `_PATTERN = re.compile("[a-z]+")` above.
 
-    Refuses unless the call has exactly one meaning, the pattern is a text literal that compiles, and the flags are
+    Refuses unless the call has exactly one meaning, the pattern is a text literal, or a
+    module constant set to one, that compiles, and the flags are
     literal `re.X`, not given by position. The module constant gets a fresh name.
     """
 
@@ -32,7 +35,7 @@ class HoistRegex:
             summary="Compile patterns once",
             nothing="no pattern compiled inside a function",
             effect=ExpectedEffect(component=request.opportunity.insight.component, kind="latency_down"),
-            needles=("import re",),
+            needles=("import re", "from re import"),
         )
 
 
@@ -44,20 +47,23 @@ class _Rule(Rule):
 
     def visit_Module(self, node: cst.Module) -> None:
         self._taken = all_names(node)
+        self._texts = {
+            name: value for name, value in constant_names(node).items() if isinstance(value, cst.SimpleString)
+        }
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         names = self.names(original_node.func)
         function = min(names, default="").removeprefix("re.")
         if len(names) != 1 or function not in _POSITIONAL or names != {f"re.{function}"}:
             return updated_node
-        inside = isinstance(self.get_metadata(ScopeProvider, original_node, None), FunctionScope)
-        if not inside or not self.wanted(original_node) or not isinstance(_first(original_node), cst.SimpleString):
+        pattern = self._pattern(original_node)
+        if pattern is None or not self._in_function(original_node) or not self.wanted(original_node):
             return updated_node
-        problem = _problem(function, original_node)
+        problem = _problem(function, original_node, pattern)
         if problem is not None:
             self.refuse(original_node, problem)
             return updated_node
-        constant = self._constant(code_of(original_node.args[0].value), _flags(function, original_node))
+        constant = self._constant(pattern, _flags(function, original_node))
         self.applied.append(f"line {self.line(original_node)}")
         if function == "compile":
             return cst.Name(constant, lpar=updated_node.lpar, rpar=updated_node.rpar)
@@ -65,6 +71,19 @@ class _Rule(Rule):
         if kept and len(kept) < len(updated_node.args) - 1:
             kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
         return updated_node.with_changes(func=cst.Attribute(cst.Name(constant), cst.Name(function)), args=kept)
+
+    def _in_function(self, node: cst.CSTNode) -> bool:
+        scope = self.get_metadata(ScopeProvider, node, None)
+        while isinstance(scope, ComprehensionScope):
+            scope = scope.parent
+        return isinstance(scope, FunctionScope)
+
+    def _pattern(self, call: cst.Call) -> str | None:
+        """The pattern as a literal, also where the call names a constant of the module."""
+        first = _first(call)
+        if isinstance(first, cst.Name):
+            first = self._texts.get(first.value)
+        return code_of(first) if isinstance(first, cst.SimpleString) else None
 
     def _constant(self, pattern: str, flags: str) -> str:
         if (pattern, flags) not in self._constants:
@@ -77,7 +96,7 @@ class _Rule(Rule):
         if not self._constants:
             return updated_node
         self.need_import("re")
-        place = _after_imports(updated_node)
+        place = after_imports(updated_node)
         lines = [
             cst.parse_statement(f"{name} = re.compile({pattern}{', ' + flags if flags else ''})\n")
             for (pattern, flags), name in self._constants.items()
@@ -102,7 +121,7 @@ def _flags(function: str, call: cst.Call) -> str:
     return code_of(found[0].value) if found else ""
 
 
-def _problem(function: str, call: cst.Call) -> str | None:
+def _problem(function: str, call: cst.Call, pattern: str) -> str | None:
     if any(argument.star for argument in call.args):
         return "unpacked arguments"
     if sum(argument.keyword is None for argument in call.args) > _POSITIONAL[function]:
@@ -111,20 +130,7 @@ def _problem(function: str, call: cst.Call) -> str | None:
     if flags and not _FLAGS.fullmatch(flags):
         return "flags that are not literal"
     try:
-        re.compile(ast.literal_eval(code_of(call.args[0].value)))
+        re.compile(ast.literal_eval(pattern))
     except (re.error, ValueError, SyntaxError, OverflowError, RecursionError, DeprecationWarning, SyntaxWarning):
         return "the pattern does not compile"
     return None
-
-
-def _after_imports(module: cst.Module) -> int:
-    place = 0
-    for index, statement in enumerate(module.body):
-        if not isinstance(statement, cst.SimpleStatementLine):
-            break
-        first = statement.body[0]
-        docstring = index == 0 and isinstance(first, cst.Expr)
-        if not docstring and not isinstance(first, cst.Import | cst.ImportFrom):
-            break
-        place = index + 1
-    return place

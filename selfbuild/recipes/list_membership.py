@@ -1,38 +1,28 @@
-"""A list searched in a loop takes time that grows with its square; a set beside it answers at once."""
+"""A list that is searched while it grows takes time that grows with its square; a set beside it answers at once."""
 
 import re
 
 import libcst as cst
-from libcst.metadata import ExpressionContext, ExpressionContextProvider
 
 from selfbuild.domain.insights import InsightType
-from selfbuild.domain.patches import ExpectedEffect, PatchRequest
-from selfbuild.recipes.base import (
-    RecipePatch,
-    Refusal,
-    RefusedError,
-    Rule,
-    all_names,
-    code_of,
-    fresh_name,
-    functions_of,
-    run_rule,
-    words,
-)
+from selfbuild.domain.patches import PatchRequest, SourceFile
+from selfbuild.recipes.base import RecipePatch, Refusal, RefusedError, code_of, effect_of, functions_of, run_rule
+from selfbuild.recipes.plan import PLAIN_TYPES, PlannedRule, is_answered, method_of, only_reads, walk
+from selfbuild.recipes.shapes import is_repeatable
 
 _HASHABLE = r"(?:str|int|bool|bytes|float)"
 _LIST = re.compile(rf"[Ll]ist\[({_HASHABLE}|tuple\[{_HASHABLE}(?:, (?:{_HASHABLE}|\.\.\.))*\])\]")
-_READERS = words("all any enumerate frozenset len list max min reversed set sorted sum tuple")
-"""Builtins that read a list and keep no hold of it."""
-_SCOPES = (cst.FunctionDef, cst.Lambda, cst.ClassDef)
 
 
 class ListMembership:
-    """`seen: list[str] = []` gets `seen_index: set[str] = set()` beside it, kept in step, and tests use the index.
+    """`seen = []` gets `seen_index = set()` beside it, kept in step, and tests use the index.
 
-    Refuses unless the list is local, annotated with hashable elements, initialised once with literals, used only by
-    `append` of a plain name or literal, membership tests, iteration, indexing, return and harmless builtins, and
-    tested inside a loop for something that is appended to it too (so that it is of the annotated type).
+    Of a local list, a list of the module, or one that `__init__` sets. Where the elements' type is not annotated, the
+    index answers only while it holds as many entries as the list, and only for texts and numbers; else the list does.
+
+    Refuses unless the list begins with literals, is used only by `append` of what may be read twice, membership tests
+    and reads, is tested in a loop (a local one) or in a function for something that may be read twice, and no other
+    shown file uses it. An annotated list must be tested for what is appended to it, so that its type is known.
     """
 
     name = "list_membership"
@@ -41,184 +31,188 @@ class ListMembership:
     )
 
     def apply(self, source: str, *, path: str, request: PatchRequest) -> RecipePatch | Refusal:
+        others = tuple(file for file in request.files if file.path != path)
         return run_rule(
             source,
-            lambda: _Rule(functions_of(request, path)),
+            lambda: _Rule(functions_of(request, path), others),
             summary="Test membership on a set beside the list",
-            nothing="no annotated local list is searched in a loop",
-            effect=ExpectedEffect(component=request.opportunity.insight.component, kind="latency_down"),
+            nothing="no list is searched in a loop while it grows",
+            effect=effect_of(request, "latency_down"),
             needles=(".append(",),
         )
 
 
-class _Uses(cst.CSTVisitor):
-    """Collects the nodes of one function that carry one name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.found: list[cst.Name] = []
-        self._name = name
-
-    def visit_Name(self, node: cst.Name) -> None:
-        if node.value == self._name:
-            self.found.append(node)
-
-    def visit_Attribute(self, node: cst.Attribute) -> bool:
-        node.value.visit(self)
-        return False
-
-    def visit_Arg(self, node: cst.Arg) -> bool:
-        node.value.visit(self)
-        return False
-
-
-class _Rule(Rule):
-    def __init__(self, functions: frozenset[str] | None) -> None:
+class _Rule(PlannedRule):
+    def __init__(self, functions: frozenset[str] | None, others: tuple[SourceFile, ...]) -> None:
         super().__init__(functions)
-        self._taken: set[str] = set()
-        self._beside: dict[cst.SimpleStatementLine, str] = {}
-        """Statement -> the line that goes behind it."""
-        self._tests: dict[cst.Name, str] = {}
-        """The list's name in a membership test -> the index's name."""
+        self._others = others
 
-    def visit_Module(self, node: cst.Module) -> None:
-        self._taken = all_names(node)
-
-    def visit_AnnAssign(self, node: cst.AnnAssign) -> None:
-        functions = self.enclosing_functions(node)
-        if not functions or not isinstance(node.target, cst.Name) or not self.wanted(node):
-            return
-        element = _LIST.fullmatch(code_of(node.annotation.annotation))
-        if element is None or isinstance(self._scope(node), cst.ClassDef):
-            return
-        try:
-            self._plan(node, node.target, functions[0], element.group(1))
-        except RefusedError as refused:
-            self.refuse(node, f"{node.target.value}: {refused}")
-
-    def _scope(self, node: cst.CSTNode) -> cst.CSTNode | None:
-        current = self.parent(node)
-        while current is not None and not isinstance(current, _SCOPES):
-            current = self.parent(current)
-        return current
-
-    def _plan(self, node: cst.AnnAssign, target: cst.Name, function: cst.FunctionDef, element: str) -> None:
-        collected = _Uses(target.value)
-        function.visit(collected)
-        appends: dict[cst.SimpleStatementLine, str] = {}
-        tests: list[cst.Name] = []
-        for use in collected.found:
-            if use is target:
+    def plan(self, module: cst.Module) -> None:
+        for assign in walk(module, cst.Assign, cst.AnnAssign):
+            target = assign.target if isinstance(assign, cst.AnnAssign) else assign.targets[0].target
+            several = isinstance(assign, cst.Assign) and len(assign.targets) > 1
+            if several or not isinstance(target, cst.Name | cst.Attribute) or not _begins(assign.value):
                 continue
-            if self._scope(use) is not function:
-                raise RefusedError("is used in an inner function")
-            appended = self._append(use)
-            if appended is not None:
-                appends[appended[0]] = appended[1]
-            elif self._is_test(use):
-                tests.append(use)
-            elif not self._only_reads(use):
-                raise RefusedError(f"may change or be kept elsewhere on line {self.line(use)}")
-        self._require_searched(tests, node, set(appends.values()))
-        index = fresh_name(f"{target.value}_index", self._taken)
-        self._taken.add(index)
-        self._beside[self._statement(node)] = f"{index}: set[{element}] = {_initial_set(node.value)}\n"
-        self._beside |= {statement: f"{index}.add({value})\n" for statement, value in appends.items()}
-        self._tests |= dict.fromkeys(tests, index)
-        self.applied.append(target.value)
+            element = None
+            if isinstance(assign, cst.AnnAssign):
+                annotated = _LIST.fullmatch(code_of(assign.annotation.annotation))
+                element = annotated.group(1) if annotated is not None else None
+            self.attempt(assign, self._beside, module, assign, target, element)
 
-    def _require_searched(self, tests: list[cst.Name], node: cst.AnnAssign, appended: set[str]) -> None:
-        loops = self._loops(node)
-        if not any(self._loops(test) - loops for test in tests):
-            raise RefusedError("no membership test in a loop")
-        for test in tests:
-            comparison = self.parent(self._parent_of(test))
-            wanted = code_of(comparison.left) if isinstance(comparison, cst.Comparison) else ""
-            if wanted not in appended:
-                raise RefusedError(f"is searched for {wanted[:40]}, which may not be hashable")
-
-    def _parent_of(self, node: cst.CSTNode) -> cst.CSTNode:
-        parent = self.parent(node)
-        if parent is None:
-            raise RefusedError("has no surrounding code")
-        return parent
-
-    def _statement(self, node: cst.CSTNode) -> cst.SimpleStatementLine:
-        statement = self.parent(node)
-        if not isinstance(statement, cst.SimpleStatementLine) or len(statement.body) != 1:
-            raise RefusedError(f"shares line {self.line(node)} with another statement")
-        if not isinstance(self.parent(statement), cst.IndentedBlock):
-            raise RefusedError(f"shares line {self.line(node)} with another statement")
-        return statement
-
-    def _loops(self, node: cst.CSTNode) -> set[cst.CSTNode]:
-        loops: set[cst.CSTNode] = set()
-        current = self.parent(node)
-        while current is not None and not isinstance(current, _SCOPES):
-            if isinstance(current, cst.For | cst.While | cst.BaseComp):
-                loops.add(current)
+    def _root(
+        self, module: cst.Module, assign: cst.CSTNode, target: cst.Name | cst.Attribute
+    ) -> tuple[cst.CSTNode | None, bool]:
+        """Where the list can be used, and whether it lives on from call to call."""
+        scope = self.scope(assign)
+        if isinstance(target, cst.Name):
+            return (module, True) if scope is None else (self.function(assign), False)
+        current: cst.CSTNode | None = target
+        while current is not None and not isinstance(current, cst.ClassDef):
             current = self.parent(current)
-        return loops
+        kept = isinstance(scope, cst.FunctionDef) and scope.name.value == "__init__"
+        return (current, True) if kept and code_of(target.value) == "self" else (None, True)
 
-    def _append(self, use: cst.Name) -> tuple[cst.SimpleStatementLine, str] | None:
-        attribute = self.parent(use)
-        if not isinstance(attribute, cst.Attribute) or attribute.attr.value != "append":
-            return None
-        call = self.parent(attribute)
-        expression = self.parent(call) if call is not None else None
-        if not isinstance(call, cst.Call) or not isinstance(expression, cst.Expr) or len(call.args) != 1:
-            raise RefusedError(f"is appended to inside an expression on line {self.line(use)}")
-        value = call.args[0]
-        if value.star or value.keyword or not isinstance(value.value, cst.Name | cst.SimpleString | cst.Integer):
-            raise RefusedError(f"is appended something computed on line {self.line(use)}")
-        return self._statement(expression), code_of(value.value)
+    def _beside(
+        self,
+        module: cst.Module,
+        assign: cst.Assign | cst.AnnAssign,
+        target: cst.Name | cst.Attribute,
+        element: str | None,
+    ) -> None:
+        """`element`: the elements' type; None = not known."""
+        root, lasting = self._root(module, assign, target)
+        name = code_of(target)
+        if root is None or (not lasting and not self.wanted(assign)):
+            return
+        found = [use for use in self._uses(root, target) if use is not target]
+        appends: list[tuple[cst.CSTNode, cst.BaseExpression]] = []
+        tests: list[cst.Comparison] = []
+        for use in found:
+            if not lasting and self.scope(use) is not root:
+                raise RefusedError(f"{name} is used in an inner function")
+            self._sort(use, appends, tests, lasting=lasting)
+        tests = [each for each in tests if self.wanted(each)]
+        self._require_searched(name, assign, [code_of(value) for _, value in appends], tests, element, lasting)
+        if lasting:
+            self._require_private(name.rpartition(".")[2])
+        for _, value in appends:
+            self._require_no_mapping(root, value, element)
+        self._keep(assign, name, appends, tests, element)
 
-    def _is_test(self, use: cst.Name) -> bool:
-        target = self.parent(use)
-        if not isinstance(target, cst.ComparisonTarget) or not isinstance(target.operator, cst.In | cst.NotIn):
-            return False
-        comparison = self.parent(target)
-        return isinstance(comparison, cst.Comparison) and len(comparison.comparisons) == 1
+    def _uses(self, root: cst.CSTNode, target: cst.Name | cst.Attribute) -> list[cst.CSTNode]:
+        name = code_of(target)
+        found: list[cst.CSTNode] = []
+        for each in walk(root, cst.Name, cst.Attribute):
+            parent = self.parent(each)
+            attribute = isinstance(parent, cst.Attribute) and parent.attr is each
+            keyword = isinstance(parent, cst.Arg) and parent.keyword is each
+            if type(each) is type(target) and code_of(each) == name and not attribute and not keyword:
+                found.append(each)
+        return found
 
-    def _only_reads(self, use: cst.Name) -> bool:
-        if self.get_metadata(ExpressionContextProvider, use, None) is not ExpressionContext.LOAD:
-            return False
+    def _sort(
+        self,
+        use: cst.CSTNode,
+        appends: list[tuple[cst.CSTNode, cst.BaseExpression]],
+        tests: list[cst.Comparison],
+        *,
+        lasting: bool,
+    ) -> None:
+        called = method_of(use, self.parent)
         parent = self.parent(use)
-        if isinstance(parent, cst.Return):
-            return True
-        if isinstance(parent, cst.For | cst.CompFor):
-            return parent.iter is use
-        if isinstance(parent, cst.Subscript):
-            return self.get_metadata(ExpressionContextProvider, parent, None) is ExpressionContext.LOAD
-        call = self.parent(parent) if isinstance(parent, cst.Arg) else None
-        return isinstance(call, cst.Call) and _is_reader(self.names(call.func), call.func)
+        if called is not None and called[0] == "append":
+            call = called[1]
+            if not isinstance(self.parent(call), cst.Expr) or len(call.args) != 1 or call.args[0].star:
+                raise RefusedError(f"is appended to inside an expression on line {self.line(use)}")
+            if not is_repeatable(call.args[0].value):
+                raise RefusedError(f"is appended something computed on line {self.line(use)}")
+            appends.append((self.statement(call), call.args[0].value))
+        elif isinstance(parent, cst.ComparisonTarget) and isinstance(parent.operator, cst.In | cst.NotIn):
+            comparison = self.parent(parent)
+            if not isinstance(comparison, cst.Comparison) or len(comparison.comparisons) != 1:
+                raise RefusedError(f"is searched in a chain of comparisons on line {self.line(use)}")
+            around = self.parent(comparison)
+            if isinstance(around, cst.IfExp) and f"== len({code_of(use)})" in code_of(around.test):
+                raise RefusedError(f"has an index already on line {self.line(use)}")
+            tests.append(comparison)
+        elif not only_reads(self, use) and (lasting or not is_answered(self, use)):
+            raise RefusedError(f"may change or be kept elsewhere on line {self.line(use)}")
 
-    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.Name:
-        index = self._tests.get(original_node)
-        return updated_node if index is None else updated_node.with_changes(value=index)
+    def _require_searched(
+        self,
+        name: str,
+        assign: cst.CSTNode,
+        appended: list[str],
+        tests: list[cst.Comparison],
+        element: str | None,
+        lasting: bool,
+    ) -> None:
+        around = set(self.loops(assign))
+        in_loop = any(set(self.loops(test)) - around for test in tests)
+        if not tests or not appended or not (in_loop or (lasting and any(self.in_function(each) for each in tests))):
+            raise RefusedError(f"{name}: no membership test in a loop")
+        for test in tests:
+            wanted = code_of(test.left)
+            if not is_repeatable(test.left) or (element is not None and wanted not in appended):
+                raise RefusedError(f"{name} is searched for {wanted[:40]}, which may not be hashable")
 
-    def leave_SimpleStatementLine(
-        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
-    ) -> "cst.BaseStatement | cst.FlattenSentinel[cst.BaseStatement]":
-        line = self._beside.get(original_node)
-        if line is None:
-            return updated_node
-        return cst.FlattenSentinel([updated_node, cst.parse_statement(line)])
+    def _require_no_mapping(self, root: cst.CSTNode, value: cst.BaseExpression, element: str | None) -> None:
+        """A set of mappings cannot be: the index would never answer."""
+        if element is None and isinstance(value, cst.Name):
+            for each in walk(root, cst.Subscript, cst.Attribute):
+                if isinstance(each.value, cst.Name) and each.value.value == value.value:
+                    keyed = isinstance(each, cst.Attribute) and each.attr.value in ("get", "items", "keys")
+                    if keyed or (isinstance(each, cst.Subscript) and "'" in code_of(each).replace('"', "'")):
+                        raise RefusedError(f"{value.value} seems to be a mapping, which is not hashable")
+
+    def _require_private(self, name: str) -> None:
+        for other in self._others:
+            if re.search(rf"\b{re.escape(name)}\b", other.text):
+                raise RefusedError(f"{name} is also used in {other.path}")
+
+    def _keep(
+        self,
+        assign: cst.Assign | cst.AnnAssign,
+        name: str,
+        appends: list[tuple[cst.CSTNode, cst.BaseExpression]],
+        tests: list[cst.Comparison],
+        element: str | None,
+    ) -> None:
+        owner, dot, last = name.rpartition(".")
+        index = f"{owner}{dot}{self.fresh(f'{last}_index')}"
+        kind = f": set[{element}]" if element is not None else _annotated(assign)
+        self.after.setdefault(self.statement(assign), []).append(f"{index}{kind} = {_initial_set(assign.value)}\n")
+        for statement, value in appends:
+            text = code_of(value)
+            added = f"{index}.add({text})\n"
+            checked = f"if isinstance({text}, {PLAIN_TYPES}):\n    {added}"
+            self.after.setdefault(statement, []).append(added if element is not None else checked)
+        for test in tests:
+            bare = test.with_changes(lpar=[], rpar=[])
+            fast = bare.with_changes(comparisons=[bare.comparisons[0].with_changes(comparator=_read(index))])
+            known = f"isinstance({code_of(bare.left)}, {PLAIN_TYPES}) and len({index}) == len({name})"
+            text = code_of(fast) if element is not None else f"({code_of(fast)} if {known} else {code_of(bare)})"
+            self.swap_expression(test, text)
+        self.applied.append(name)
 
 
-def _is_reader(names: frozenset[str], function: cst.BaseExpression) -> bool:
-    if names and names <= {f"builtins.{name}" for name in _READERS}:
-        return True
-    return (
-        isinstance(function, cst.Attribute)
-        and function.attr.value == "join"
-        and isinstance(function.value, cst.SimpleString)
-    )
+def _read(text: str) -> cst.BaseExpression:
+    return cst.parse_expression(text)
+
+
+def _annotated(assign: cst.Assign | cst.AnnAssign) -> str:
+    return ": set[object]" if isinstance(assign, cst.AnnAssign) else ""
+
+
+def _begins(value: cst.BaseExpression | None) -> bool:
+    if isinstance(value, cst.Call):
+        return code_of(value) == "list()"
+    return isinstance(value, cst.List)
 
 
 def _initial_set(value: cst.BaseExpression | None) -> str:
     if not isinstance(value, cst.List):
-        raise RefusedError("does not begin as a list of literals")
+        return "set()"
     literals = (cst.SimpleString, cst.Integer, cst.Float)
     if not all(isinstance(item, cst.Element) and isinstance(item.value, literals) for item in value.elements):
         raise RefusedError("does not begin as a list of literals")

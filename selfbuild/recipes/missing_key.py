@@ -8,14 +8,15 @@ from libcst.metadata import ExpressionContext, ExpressionContextProvider
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.patches import ExpectedEffect, PatchRequest
 from selfbuild.recipes.base import RecipePatch, Refusal, RefusedError, Rule, code_of, functions_of, run_rule
+from selfbuild.recipes.shapes import is_plain_read
 
 
 class MissingKey:
     """`x["owner"]` becomes `x.get("owner", DEFAULT)`.
 
     Refuses unless the insight is a KeyError with a text key, the policy has a default for that key, the traceback
-    names the file and its line or function, and there is exactly one read of the key on a name there, or several of
-    the very same read. Stores, deletions, and reads inside a handler of KeyError are left alone.
+    names the file and its line or function, and there is exactly one read of the key on a plain read there, or several
+    of the very same read. Stores, deletions, and reads inside a handler of KeyError are left alone.
     """
 
     name = "missing_key"
@@ -107,8 +108,8 @@ class _Rule(Rule):
         for hit in hits:
             if not self._is_read(hit):
                 raise RefusedError(f"line {self.line(hit)}: the key {self._key!r} is stored or deleted, not read")
-            if not isinstance(hit.value, cst.Name):
-                raise RefusedError(f"line {self.line(hit)}: the mapping is no plain name")
+            if not is_plain_read(hit.value):
+                raise RefusedError(f"line {self.line(hit)}: the mapping is no plain read")
             if self._is_handled(hit):
                 raise RefusedError(f"line {self.line(hit)}: a handler of KeyError stands around the read")
         return set(hits)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from textwrap import dedent
 
+from selfbuild.domain.applications import RecipePolicy
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.insights import Evidence, Insight, InsightType, Opportunity, Severity
 from selfbuild.domain.patches import PatchRequest, SourceFile
@@ -23,6 +24,11 @@ def a_request(
     targets: dict[str, tuple[str, ...]] | None = None,
     files: tuple[SourceFile, ...] | None = None,
     path: str = PATH,
+    policy: RecipePolicy | None = None,
+    component: str = "orders",
+    kind: str = "",
+    metric: str | None = None,
+    tried: tuple[str, ...] = (),
 ) -> PatchRequest:
     """A request about one file; without a function and a line the insight names no place."""
     place = None if function is None and line is None else CodeLocation(path=path, line=line, function=function)
@@ -30,7 +36,9 @@ def a_request(
         insight_id="i1",
         insight_type=insight_type,
         severity=Severity.HIGH,
-        component="orders",
+        component=component,
+        kind=kind,
+        metric_name=metric,
         fingerprint="f1",
         description="slow",
         recommended_action="look",
@@ -45,6 +53,8 @@ def a_request(
         files=files if files is not None else (SourceFile(path=PATH, text=dedent(source)),),
         target_symbols=targets or {},
         missing_key_defaults=defaults or {},
+        recipes=policy or RecipePolicy(),
+        tried=tried,
     )
 
 

@@ -10,9 +10,10 @@ from selfbuild.domain.errors import Unreachable
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.patches import Patch, SourceFile
 from selfbuild.gate import guard
-from selfbuild.recipes import edits_between
+from selfbuild.recipes import RECIPES, edits_between
 from tests.unit.recipes.requests import PATH, a_request
-from tests.unit.recipes.test_recipes import ACTIONS, TOPICS
+from tests.unit.recipes.test_errors import ACTIONS
+from tests.unit.recipes.test_list_membership import TYPED as TOPICS
 
 
 async def test_slow_membership_gets_a_patch_that_passes_the_guard() -> None:
@@ -63,13 +64,9 @@ async def test_refusal_lists_the_reason_of_every_recipe() -> None:
 
     assert proposal.patch is None
     assert proposal.refusal is not None
-    assert [line.partition(":")[0] for line in proposal.refusal.splitlines()] == [
-        "list_membership",
-        "blocking_in_async",
-        "missing_timeout",
-        "hoist_regex",
-        "memoise",
-    ]
+    tried = [line.partition(":")[0] for line in proposal.refusal.splitlines()]
+    serving = [each.name for each in RECIPES if InsightType.PERFORMANCE_DEGRADATION in each.insight_types]
+    assert tried == serving
 
 
 async def test_same_request_gets_the_same_answer() -> None:
