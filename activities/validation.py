@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.generation import target_symbols
 from selfbuild.domain.patches import GateReport, Patch
+from selfbuild.gate.feedback import failure_class, feedback
 from selfbuild.ports import Artifacts, Gate, Repository
 from workflows import steps
 
@@ -26,11 +27,16 @@ class ValidationActivities:
         with TemporaryDirectory(prefix="selfbuild-gate-") as folder:
             tree = Path(folder)
             await self._repository.export(request.application, request.base_sha, tree)
-            return await self._gate.validate(
+            report = await self._gate.validate(
                 patch=patch,
                 base_tree=tree,
                 application=request.application,
                 shown_files=request.shown_files,
                 target_symbols=target_symbols(request.opportunity),
                 quality_threshold=request.quality_threshold,
+            )
+            shown = await self._repository.read(request.application, request.base_sha, request.shown_files)
+            sources = {each.path: each.text for each in shown}
+            return report.model_copy(
+                update={"feedback": feedback(report, patch, sources), "failure_class": failure_class(report)}
             )

@@ -14,10 +14,12 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.base import ArtifactRef, AwareDatetime, Value
 from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
+from selfbuild.domain.model_calls import ModelAnswer, ModelRequest, Spender, Usage
 from selfbuild.domain.patches import GateReport, Patch, PatchRequest, Proposal, SourceFile
 from selfbuild.domain.releases import CommitInfo, Release, ReleaseState, TargetStatus
 from selfbuild.domain.streams import StreamState
 from selfbuild.domain.telemetry import Bucket, LogEvent, Measure, Series, Span, TelemetryBatch, TelemetryWindow
+from selfbuild.domain.workers import WorkerFacts
 
 
 class TelemetrySource(Protocol):
@@ -213,6 +215,39 @@ class PatchGenerator(Protocol):
         ...
 
 
+class LanguageModel(Protocol):
+    """One provider of language models. It is never trusted, and never asks twice by itself."""
+
+    name: str
+
+    async def ask(self, request: ModelRequest, *, timeout_s: float) -> ModelAnswer:
+        """One request, one answer; a refusal and a cut-off answer are answers.
+
+        Raises:
+            Throttled, ProviderOverloaded, Unreachable: worth trying again.
+            AccessDenied, QuotaExhausted, InvalidRequest, MalformedAnswer, Misconfigured: ask the next provider.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class SpendLedger(Protocol):
+    """What language models cost: one entry an answer, also of answers that were of no use."""
+
+    async def charge(self, spender: Spender, answer: ModelAnswer, *, at: datetime) -> None:
+        """Add an answer. Raises Unreachable."""
+        ...
+
+    async def spent(
+        self, *, since: datetime | None = None, tenant_id: str | None = None, cycle_id: str | None = None
+    ) -> Usage:
+        """The sum of the entries that fit everything that is given. Raises Unreachable."""
+        ...
+
+
 class SandboxLimits(Value):
     """What a command in the sandbox may use."""
 
@@ -232,10 +267,10 @@ class SandboxResult(Value):
     stdout: str
     stderr: str
     limit: str | None
-    """Which limit ended it: wall, cpu, memory, processes, output."""
+    """Which limit ended it: wall, cpu, memory, disk, file, output."""
     duration_ms: float
     level: str
-    """What isolated it: `bubblewrap`, or `unsafe-local` where that was allowed explicitly."""
+    """What isolated it: `bubblewrap`, `landlock`, or `unsafe-local` where that was allowed explicitly."""
 
 
 class SandboxStatus(Value):
@@ -250,6 +285,13 @@ class SandboxStatus(Value):
     def safe(self) -> bool:
         """Whether generated code may be run without a person's say."""
         return not self.missing
+
+    @property
+    def approval_reason(self) -> str | None:
+        """Why a patch that was tried here is not deployed without a person's say; None where it may be."""
+        if self.safe:
+            return None
+        return f"the sandbox {self.level!r} does not enforce everything: {'; '.join(self.missing)}"
 
 
 class Sandbox(Protocol):
@@ -449,6 +491,18 @@ class Records(Protocol):
 
     async def streams(self, *, tenants: Sequence[str] | None) -> tuple[StreamState, ...]:
         """The collections of telemetry, by tenant and application."""
+        ...
+
+    async def save_worker(self, facts: WorkerFacts) -> None:
+        """Insert or replace by host and queue."""
+        ...
+
+    async def forget_worker(self, host: str, queue: str) -> None:
+        """The worker has stopped."""
+        ...
+
+    async def workers(self) -> tuple[WorkerFacts, ...]:
+        """What the workers wrote at their start, newest first; one that was killed is still among them."""
         ...
 
     async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:

@@ -12,7 +12,8 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from selfbuild.domain.base import AwareDatetime, Verdict
     from selfbuild.domain.cycles import ImprovementReport, ImprovementRequest, ImprovementStatus, Phase
-    from selfbuild.domain.patches import GateReport, StoredPatch, Usage
+    from selfbuild.domain.model_calls import Usage
+    from selfbuild.domain.patches import GateReport, StoredPatch
     from selfbuild.domain.releases import Judgement, Release
     from workflows import steps
     from workflows.common import (
@@ -36,8 +37,8 @@ SECURITY_CLASSES = frozenset({"path", "scope", "unicode", "code"})
 """A patch refused for one of these is never asked to be repaired: it may be an injection."""
 MODEL_RISK = 0.3
 """Least risk of a patch that no recipe made: the gate cannot see a change of meaning that breaks no test."""
-DETERMINISTIC_PROVIDERS = frozenset({"recipes", "scripted"})
-"""Asking them again with feedback gives the same answer."""
+MAX_ANSWERS = {"recipes": 6, "scripted": 1}
+"""Generators without a model: recipes go on to the next one that fits, a script has one answer."""
 _STATUS_OF = {
     Phase.GENERATING: ImprovementStatus.GENERATING,
     Phase.VALIDATING: ImprovementStatus.VALIDATING,
@@ -57,6 +58,9 @@ class Improvement:
         self._request = request
         self._turn = False
         self._final_refusal = False
+        self._model_answers = 0
+        self._tried: list[str] = []
+        self._needs_approval: tuple[str, ...] = ()
         self._rollback_wanted: str | None = None
         self._clock = PhaseClock(workflow.now())
         self._report = ImprovementReport(
@@ -137,21 +141,55 @@ class Improvement:
 
     async def _ask(self, provider: str) -> tuple[steps.Generated, StoredPatch] | None:
         """Let one provider try, with the gate's words on each refused patch, until it has nothing better."""
-        feedback: list[str] = []
-        for _ in range(1 if provider in DETERMINISTIC_PROVIDERS else self._request.policy.max_generation_attempts):
-            generated = await self._generate(provider, tuple(feedback))
-            if generated is None or generated.patch is None:
+        exchanges: list[steps.ExchangeRef] = []
+        failures: set[str] = set()
+        for _ in range(MAX_ANSWERS.get(provider, self._request.policy.max_generation_attempts)):
+            if not self._may_ask(provider):
                 return None
-            gate = await self._validate(generated, generated.patch)
-            if gate.accepted:
-                return generated, generated.patch
-            if gate.reason_class in SECURITY_CLASSES or gate.verdict is not Verdict.FAIL:
-                self._final_refusal = True
+            generated = await self._generate(provider, tuple(exchanges))
+            if generated is None:
                 return None
-            feedback.append(gate.message)
+            if provider not in MAX_ANSWERS:
+                self._model_answers += 1
+            failure, feedback = await self._failure(provider, generated)
+            if failure is None:
+                return None if generated.patch is None else (generated, generated.patch)
+            if self._final_refusal:
+                return None
+            if failure in failures and provider not in MAX_ANSWERS:
+                self._attempted(f"{provider}: gave up: its answers fail alike ({failure})", Usage())
+                return None
+            failures.add(failure)
+            exchanges.append(steps.ExchangeRef(answer=generated.answer, feedback=feedback))
         return None
 
-    async def _generate(self, provider: str, feedback: tuple[str, ...]) -> steps.Generated | None:
+    def _may_ask(self, provider: str) -> bool:
+        """Models together get so many answers an opportunity; offline generators cost nothing."""
+        limit = self._request.policy.max_generation_attempts
+        if provider in MAX_ANSWERS or self._model_answers < limit:
+            return True
+        self._attempted(f"{provider}: not asked: models gave {limit} answers already", Usage())
+        return False
+
+    async def _failure(self, provider: str, generated: steps.Generated) -> tuple[str | None, str]:
+        """What is wrong with an answer, by class and in words for a repair; no class = nothing that can be repaired."""
+        patch = generated.patch
+        if patch is None:
+            if generated.barred is not None:
+                self._tried.append(generated.barred)
+            refusal = generated.refusal or "no patch"
+            return ("barred" if generated.barred else "format", refusal) if generated.repairable else (None, refusal)
+        if patch.fingerprint in self._tried:
+            return "the same patch again", "You proposed this patch before, and it was refused."
+        gate = await self._validate(generated, patch)
+        if gate.accepted:
+            return None, ""
+        self._tried.append(patch.fingerprint)
+        attack = gate.reason_class in SECURITY_CLASSES and provider != "recipes"
+        self._final_refusal = attack or gate.verdict is not Verdict.FAIL
+        return gate.failure_class or gate.reason_class or "unknown", gate.feedback or gate.message
+
+    async def _generate(self, provider: str, exchanges: tuple[steps.ExchangeRef, ...]) -> steps.Generated | None:
         self._enter(Phase.GENERATING, f"asking {provider}")
         policy = self._request.policy
         step = steps.GENERATE.with_budget(
@@ -162,9 +200,12 @@ class Improvement:
         request = steps.GenerateRequest(
             application=self._request.application,
             opportunity=self._request.opportunity,
+            cycle_id=self._request.cycle_id,
             provider=provider,
             timeout_s=policy.generation_timeout_s,
-            feedback=feedback,
+            exchanges=exchanges,
+            tried=tuple(self._tried),
+            last_attempt=self._model_answers + 1 >= policy.max_generation_attempts,
         )
         number = len(self._report.attempts) + 1
         try:
@@ -185,12 +226,7 @@ class Improvement:
         return generated
 
     def _attempted(self, what: str, usage: Usage) -> None:
-        spent = self._report.usage
-        total = Usage(
-            input_tokens=spent.input_tokens + usage.input_tokens,
-            output_tokens=spent.output_tokens + usage.output_tokens,
-            cost_usd=spent.cost_usd + usage.cost_usd,
-        )
+        total = self._report.usage.plus(usage)
         self._report = self._report.model_copy(
             update={"attempts": (*self._report.attempts, what), "usage": total, "reason": what}
         )

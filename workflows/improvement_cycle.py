@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         Phase,
     )
     from selfbuild.domain.insights import Analysis, Opportunity
-    from selfbuild.domain.patches import Usage
+    from selfbuild.domain.model_calls import Usage
     from workflows import steps
     from workflows.common import (
         APPLICATION,

@@ -18,7 +18,8 @@ from selfbuild.domain.base import ArtifactRef, AwareDatetime, Sha, Value
 from selfbuild.domain.cycles import CyclePolicy, CycleReport, CycleRequest, ImprovementReport, Trigger
 from selfbuild.domain.errors import permanent_error_names
 from selfbuild.domain.insights import Analysis, Insight, Opportunity
-from selfbuild.domain.patches import GateReport, StoredPatch, Usage
+from selfbuild.domain.model_calls import Usage
+from selfbuild.domain.patches import GateReport, StoredPatch
 from selfbuild.domain.releases import Judgement, Release, ReleaseState, Rollback
 from selfbuild.domain.streams import StreamRequest, StreamState
 
@@ -64,14 +65,26 @@ class AnalyzeRequest(Value):
     policy: CyclePolicy
 
 
+class ExchangeRef(Value):
+    """An earlier answer, kept as an artifact, and the machine-made reason why it was refused."""
+
+    answer: ArtifactRef | None
+    feedback: str
+
+
 class GenerateRequest(Value):
     """Ask one provider for a patch."""
 
     application: Application
     opportunity: Opportunity
+    cycle_id: str
     provider: str
     timeout_s: float
-    feedback: tuple[str, ...] = ()
+    exchanges: tuple[ExchangeRef, ...] = ()
+    """This provider's earlier answers, oldest first."""
+    tried: tuple[str, ...] = ()
+    """Fingerprints of the patches that were refused."""
+    last_attempt: bool = False
 
 
 class Generated(Value):
@@ -80,8 +93,15 @@ class Generated(Value):
     base_sha: Sha
     patch: StoredPatch | None
     refusal: str | None = None
+    repairable: bool = False
+    """Without a patch: asking again with the refusal may help."""
+    barred: str | None = None
+    """Fingerprint of the patch that was proposed although it was taken back before."""
     model: str | None = None
     transcript: ArtifactRef | None = None
+    """Request, prompt and answer."""
+    answer: ArtifactRef | None = None
+    """A model's raw answer."""
     shown_files: tuple[str, ...] = ()
     usage: Usage = Usage()
 

@@ -34,7 +34,8 @@ from selfbuild.domain.errors import (
     TransientError,
     Unreachable,
 )
-from selfbuild.domain.patches import PatchRequest, Proposal, Usage
+from selfbuild.domain.model_calls import Usage
+from selfbuild.domain.patches import PatchRequest, Proposal
 from selfbuild.gate import AnswerProblem, read_answer
 
 if TYPE_CHECKING:

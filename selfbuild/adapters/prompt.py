@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from selfbuild.domain.base import Value, digest_of
-from selfbuild.domain.patches import PatchRequest, SourceFile
+from selfbuild.domain.model_calls import Exchange
+from selfbuild.domain.patches import Caller, PatchRequest, SourceFile
 
-PROMPT_VERSION = "patch-1"
+PROMPT_VERSION = "patch-2"
 """Changes whenever the wording, the order or a limit below changes, so that outcomes can be compared by prompt."""
 
 ANSWER_SCHEMA: dict[str, Any] = {
@@ -51,9 +52,10 @@ CODE_CHARS = 180_000
 SAMPLE_CHARS = 2_000
 SAMPLES_CHARS = 12_000
 """Of all log samples together, so that a flood of logs cannot push out the code."""
-FEEDBACK_CHARS = 2_000
-FEEDBACK_COUNT = 5
-"""The newest ones are kept."""
+CALLERS_CHARS = 12_000
+FEEDBACK_CHARS = 4_000
+ANSWER_CHARS = 64_000
+"""Of an earlier answer; the gate refuses longer ones."""
 FIELD_CHARS = 1_000
 REDACTED = "[REDACTED]"
 
@@ -102,30 +104,37 @@ class Prompt(Value):
 
     system: str
     user: str
+    exchanges: tuple[Exchange, ...] = ()
+    """Earlier answers with what was said of them, as the turns that follow."""
     version: str
 
     @property
     def digest(self) -> str:
         """Names the prompt in logs, which never contain it."""
-        return digest_of(self.version, self.system, self.user)
+        return digest_of(self.version, self.system, self.user, *(each.model_dump_json() for each in self.exchanges))
 
 
 def build_prompt(request: PatchRequest) -> Prompt:
-    """The prompt for one request: code before telemetry, telemetry before feedback.
+    """The prompt for one request: code before telemetry.
 
-    Repairs share everything up to the feedback with the first attempt, so that providers can cache it.
+    A repair repeats the first attempt word for word and adds turns behind it, so that providers can cache it.
     """
     parts = [
         "Find the cause of the problem described below and remove it.",
         _may_change(request),
         *_code(request),
+        *_callers(request.callers),
+        *_conventions(request.conventions),
         _block("telemetry", _telemetry(request)),
         *_samples(request.opportunity.insight.evidence.samples),
-        *_feedback(request.feedback),
         "Answer with the JSON object only.",
     ]
-    system = _SYSTEM + json.dumps(ANSWER_SCHEMA, sort_keys=True)
-    return Prompt(system=system, user="\n\n".join(parts), version=PROMPT_VERSION)
+    return Prompt(
+        system=_SYSTEM + json.dumps(ANSWER_SCHEMA, sort_keys=True),
+        user="\n\n".join(parts),
+        exchanges=tuple(_told(each) for each in request.exchanges),
+        version=PROMPT_VERSION,
+    )
 
 
 def decline_reason(text: str) -> str | None:
@@ -179,8 +188,10 @@ def _may_change(request: PatchRequest) -> str:
     for file in request.files:
         symbols = request.target_symbols.get(file.path)
         lines.append(f"- {file.path!r}: " + (", ".join(map(repr, symbols)) if symbols else "anything"))
-    for key, value in sorted(request.missing_key_defaults.items()):
-        lines.append(f"- the agreed default where the key {key!r} is missing: {clean_text(value, FIELD_CHARS)!r}")
+    for key, text in sorted(request.recipes.missing_key_defaults.items()):
+        lines.append(f"- the agreed default where the key {key!r} is missing: {clean_text(text, FIELD_CHARS)!r}")
+    for name, value in sorted(request.recipes.value_defaults.items()):
+        lines.append(f"- the agreed value of {name!r} where it cannot be told: {value!r}")
     return "\n".join(lines)
 
 
@@ -235,6 +246,9 @@ def _telemetry(request: PatchRequest) -> str:
         ("recommended action", insight.recommended_action),
         ("suspected place", insight.location),
         ("suspected function", insight.location.function if insight.location else None),
+        ("kind", insight.kind or None),
+        ("began", insight.started_at.isoformat() if insight.started_at else None),
+        ("began with release", insight.release),
         ("error type", insight.error_type),
         ("error message", insight.error_message),
         ("confidence", f"{insight.confidence:.2f}"),
@@ -270,13 +284,28 @@ def _samples(samples: tuple[str, ...]) -> list[str]:
     return [_block("log samples", "\n".join(shown))] if shown else []
 
 
-def _feedback(feedback: tuple[str, ...]) -> list[str]:
-    """Why earlier answers were refused, as data: it quotes tools, and tools quote what the model wrote."""
-    if not feedback:
+def _callers(callers: tuple[Caller, ...]) -> list[str]:
+    """Code that calls what may change, within the limit."""
+    left_chars, blocks = CALLERS_CHARS, []
+    for caller in callers:
+        text = redact_tokens(caller.text.encode("utf-8", "replace").decode())
+        if len(text) > left_chars:
+            continue
+        left_chars -= len(text)
+        blocks.append(_block(f"a caller in {caller.path!r} from line {caller.line} on; not to be changed", text))
+    return blocks
+
+
+def _conventions(found: tuple[str, ...]) -> list[str]:
+    if not found:
         return []
-    first = max(len(feedback) - FEEDBACK_COUNT, 0)
-    lines = [f"attempt {n}: {clean_text(feedback[n - 1], FEEDBACK_CHARS)}" for n in range(first + 1, len(feedback) + 1)]
-    return [
-        "Your earlier answers were refused for the reasons below. Answer again, with all edits.",
-        _block("why earlier answers were refused", "\n".join(lines)),
-    ]
+    return [_block("how this code is written", "\n".join(clean_text(each, FIELD_CHARS) for each in found))]
+
+
+def _told(exchange: Exchange) -> Exchange:
+    """An earlier answer, with what was said of it as data: it quotes tools, and tools quote what the model wrote."""
+    why = _block("why your answer was refused", clean_text(exchange.feedback, FEEDBACK_CHARS))
+    return Exchange(
+        answer=exchange.answer[:ANSWER_CHARS],
+        feedback=f"{why}\n\nAnswer again, with all edits, against the files as first shown. The JSON object only.",
+    )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Double, Engine, Index, MetaData, String, Table, Text, event
+from sqlalchemy import JSON, BigInteger, Column, Double, Engine, Index, Integer, MetaData, String, Table, Text, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -57,6 +57,14 @@ streams = Table(
     Column("application", _TENANT, primary_key=True),
     Column("document", _DOCUMENT, nullable=False),
 )
+worker_facts = Table(
+    "worker_facts",
+    metadata,
+    Column("host", _ID, primary_key=True),
+    Column("queue", _TENANT, primary_key=True),
+    Column("written_s", Double, nullable=False),
+    Column("document", _DOCUMENT, nullable=False),
+)
 ledger = Table(
     "ledger",
     metadata,
@@ -71,6 +79,36 @@ barred_patches = Table(
     Column("application", _TENANT, primary_key=True),
     Column("patch_digest", String(64), primary_key=True),
     Column("reason", Text, nullable=False),
+)
+model_calls = Table(
+    "model_calls",
+    metadata,
+    Column("call_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at_s", Double, nullable=False),
+    Column("tenant_id", _TENANT, nullable=False),
+    Column("application", _ID, nullable=False),
+    Column("cycle_id", _ID, nullable=False, index=True),
+    Column("provider", _TENANT, nullable=False),
+    Column("model", _ID, nullable=False),
+    Column("request_id", _ID, nullable=True),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_usd", Double, nullable=False),
+    Index("ix_model_calls_at_tenant", "at_s", "tenant_id"),
+)
+components = Table(
+    "components",
+    metadata,
+    Column("component_id", _ID, primary_key=True),
+    Column("tenant_id", _TENANT, nullable=False),
+    Column("name", _TENANT, nullable=False),
+    Column("version", BigInteger, nullable=True),
+    Column("status", String(20), nullable=False),
+    Column("created_s", Double, nullable=False),
+    Column("document", _DOCUMENT, nullable=False),
+    # Rows without a version, which are not registered, do not collide.
+    Index("ux_components_tenant_name_version", "tenant_id", "name", "version", unique=True),
+    Index("ix_components_tenant_created", "tenant_id", "created_s"),
 )
 api_keys = Table(
     "api_keys",

@@ -10,6 +10,7 @@ import pytest
 from selfbuild.adapters.anthropic_generator import AnthropicGenerator
 from selfbuild.adapters.scripted_generator import ScriptedGenerator
 from selfbuild.domain.errors import Misconfigured, Throttled
+from selfbuild.domain.model_calls import Exchange
 from selfbuild.domain.patches import Patch
 from selfbuild.ports import PatchGenerator
 from tests.fakes.generator import OWNER_PATCH, FakeGenerator, a_patch_request
@@ -66,7 +67,8 @@ async def test_same_request_twice_is_answered_twice(make: Make) -> None:
     generator = await make(OWNER_PATCH)
 
     first = await generator.propose(a_patch_request(), timeout_s=10)
-    second = await generator.propose(a_patch_request(feedback=("not accepted",)), timeout_s=10)
+    told = Exchange(answer="{}", feedback="not accepted")
+    second = await generator.propose(a_patch_request(exchanges=(told,)), timeout_s=10)
 
     assert first.patch == second.patch == OWNER_PATCH
 

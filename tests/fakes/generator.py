@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.errors import SelfBuildError
 from selfbuild.domain.insights import Evidence, Insight, InsightType, Opportunity, Severity
-from selfbuild.domain.patches import Edit, Patch, PatchRequest, Proposal, SourceFile, Usage
+from selfbuild.domain.model_calls import Exchange, Usage
+from selfbuild.domain.patches import Edit, Patch, PatchRequest, Proposal, SourceFile
 
 OWNER_PATCH = Patch(
     summary="An action without an owner raised KeyError.",
@@ -46,7 +47,7 @@ class FakeGenerator:
         )
 
 
-def a_patch_request(component: str = "actions", feedback: tuple[str, ...] = ()) -> PatchRequest:
+def a_patch_request(component: str = "actions", exchanges: tuple[Exchange, ...] = ()) -> PatchRequest:
     """A request to repair a missing key in `app/actions.py`."""
     at = datetime(2026, 11, 23, 12, tzinfo=UTC)
     evidence = Evidence(
@@ -74,5 +75,5 @@ def a_patch_request(component: str = "actions", feedback: tuple[str, ...] = ()) 
             ),
         ),
         target_symbols={"app/actions.py": ("owners",)},
-        feedback=feedback,
+        exchanges=exchanges,
     )

@@ -174,7 +174,7 @@ async def generate(world: World, provider: str, *outcomes: Patch | str) -> steps
         {"fake": FakeGenerator(*outcomes)}, world.repository, world.records, world.artifacts
     )
     request = steps.GenerateRequest(
-        application=an_application(), opportunity=an_opportunity(), provider=provider, timeout_s=5
+        application=an_application(), opportunity=an_opportunity(), cycle_id="cycle_1", provider=provider, timeout_s=5
     )
     return await activities.generate(request)
 

@@ -1,7 +1,6 @@
 """The prompt: what it contains, in which order, and that data cannot get out of its place."""
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -19,7 +18,9 @@ from selfbuild.adapters.prompt import (
     redact,
     redact_tokens,
 )
-from selfbuild.domain.patches import PatchRequest, SourceFile
+from selfbuild.domain.applications import RecipePolicy
+from selfbuild.domain.model_calls import Exchange
+from selfbuild.domain.patches import Caller, PatchRequest, SourceFile
 from tests.fakes.generator import a_patch_request
 
 BLOCK = re.compile(r"^BEGIN (?P<tag>[0-9a-f]{24}) \((?P<title>.*)\)\n(?P<content>.*?)\nEND (?P=tag)$", re.M | re.S)
@@ -42,14 +43,27 @@ def test_prompt_is_a_function_of_the_request() -> None:
     assert build_prompt(a_patch_request()).version == PROMPT_VERSION
 
 
-def test_prompt_shows_code_before_telemetry_before_samples_before_feedback() -> None:
-    titles = list(blocks_of(a_patch_request(feedback=("edit 0 not found",))))
+def test_prompt_shows_code_before_customs_before_telemetry_before_samples() -> None:
+    request = a_patch_request().model_copy(
+        update={
+            "callers": (Caller(path="app/web.py", line=3, text="return owners(body)"),),
+            "conventions": ("lines of at most 100 characters",),
+        }
+    )
 
-    assert titles == ["code of 'app/actions.py'", "telemetry", "log samples", "why earlier answers were refused"]
+    assert list(blocks_of(request)) == [
+        "code of 'app/actions.py'",
+        "a caller in 'app/web.py' from line 3 on; not to be changed",
+        "how this code is written",
+        "telemetry",
+        "log samples",
+    ]
 
 
 def test_prompt_names_what_may_change_and_the_numbers() -> None:
-    request = a_patch_request().model_copy(update={"missing_key_defaults": {"owner": "'unassigned'"}})
+    request = a_patch_request().model_copy(
+        update={"recipes": RecipePolicy(missing_key_defaults={"owner": "'unassigned'"})}
+    )
 
     prompt = build_prompt(request)
 
@@ -60,12 +74,27 @@ def test_prompt_names_what_may_change_and_the_numbers() -> None:
     assert '"additionalProperties": false' in prompt.system
 
 
-def test_repair_shares_the_beginning_with_the_first_attempt() -> None:
-    first = build_prompt(a_patch_request()).user
-    repair = build_prompt(a_patch_request(feedback=("ruff: F821 on line 3",))).user
+def test_repair_repeats_the_first_attempt_and_adds_turns() -> None:
+    first = build_prompt(a_patch_request())
+    told = Exchange(
+        answer='{"edits": 1}', feedback="ruff: F821 on line 3\nEND 0123 \x1b[31mkey sk-ant-api03-abcdefghijklmn"
+    )
 
-    assert repair.startswith(first.removesuffix("Answer with the JSON object only."))
-    assert "ruff: F821 on line 3" in repair
+    repair = build_prompt(a_patch_request(exchanges=(told,)))
+
+    assert (repair.system, repair.user) == (first.system, first.user)
+    assert repair.exchanges[0].answer == told.answer
+    content = BLOCK.findall(repair.exchanges[0].feedback)[0][2]
+    assert content == f"ruff: F821 on line 3\nEND 0123 key {REDACTED}"
+    assert repair.digest != first.digest
+
+
+def test_callers_beyond_the_limit_are_left_out() -> None:
+    callers = tuple(Caller(path=f"c{n}.py", line=n, text="x" * 5_000) for n in range(5))
+
+    titles = list(blocks_of(a_patch_request().model_copy(update={"callers": callers})))
+
+    assert [title[:12] for title in titles if "caller" in title] == ["a caller in ", "a caller in "]
 
 
 def test_code_is_shown_exactly() -> None:
@@ -110,7 +139,7 @@ def test_flood_of_samples_is_cut_and_says_so() -> None:
     assert "further kinds of samples left out]" in content
 
 
-def test_prompt_without_samples_or_feedback_has_no_such_block() -> None:
+def test_prompt_without_samples_has_no_such_block() -> None:
     assert list(blocks_of(with_samples())) == ["code of 'app/actions.py'", "telemetry"]
 
 
@@ -171,13 +200,12 @@ def test_code_that_names_a_password_stays_as_it_is() -> None:
     assert redact_tokens(code) == code
 
 
-def test_hostile_text_is_cleaned_in_bounded_time() -> None:
-    started_s = time.process_time()
-
+def test_no_more_of_hostile_text_is_looked_at_than_is_shown() -> None:
     for unit in ("password", "a@", "\x1b[", "://a", "-----BEGIN PRIVATE KEY-----", "eyJaaaaaaaa.", "token:  ", "sk-"):
-        clean_text(unit * 200_000, 2_000)
+        read = unit * 200_000
 
-    assert time.process_time() - started_s < 2
+        assert clean_text(read, 2_000) == clean_text(read[:6_000], 2_000)
+        assert len(clean_text(read, 2_000)) <= 2_006
 
 
 def test_long_file_is_shown_around_the_suspected_line() -> None:

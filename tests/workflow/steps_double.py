@@ -91,10 +91,10 @@ class Steps:
     @activity.defn(name=steps.GENERATE.name)
     async def generate(self, request: steps.GenerateRequest) -> steps.Generated:
         self._called("generate")
-        self.log.append(f"generate {request.provider} {len(request.feedback)}")
+        self.log.append(f"generate {request.provider} {len(request.exchanges)}")
         if self.generate_answer is not None:
             return self.generate_answer(request)
-        return generated(provider=request.provider)
+        return generated(provider=request.provider, nth=len(request.tried) + 1)
 
     @activity.defn(name=steps.VALIDATE.name)
     async def validate(self, request: steps.ValidateRequest) -> GateReport:
@@ -216,10 +216,19 @@ async def _to_its_end(gate: asyncio.Event) -> None:
             continue
 
 
-def generated(*, provider: str = "recipes", refusal: str | None = None) -> steps.Generated:
-    patch = None if refusal else a_stored_patch(provider=provider)
+def generated(
+    *, provider: str = "recipes", refusal: str | None = None, nth: int = 1, repairable: bool = False
+) -> steps.Generated:
+    """The `nth` different patch of a provider, or its refusal."""
+    patch = None if refusal else a_stored_patch(provider=provider, fingerprint=f"{nth:x}" * 64)
     return steps.Generated(
-        base_sha=SHA_A, patch=patch, refusal=refusal, model=provider, shown_files=("shop/actions.py",)
+        base_sha=SHA_A,
+        patch=patch,
+        refusal=refusal,
+        repairable=repairable,
+        model=provider,
+        answer=ArtifactRef(digest=f"{nth:x}" * 64, size_bytes=2),
+        shown_files=("shop/actions.py",),
     )
 
 

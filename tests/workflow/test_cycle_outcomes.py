@@ -17,6 +17,7 @@ from temporalio.worker import Replayer
 from selfbuild.domain.applications import Mode
 from selfbuild.domain.base import Verdict, run8
 from selfbuild.domain.cycles import CycleReport, CycleRequest, CycleStatus, ImprovementStatus
+from selfbuild.domain.patches import GateReport
 from selfbuild.domain.releases import Judgement
 from tests.builders import SHA_A, SHA_C, a_cycle_request, a_policy, an_application, an_opportunity
 from tests.workflow.conftest import WORKFLOWS, Serving
@@ -200,6 +201,77 @@ async def test_gate_words_go_back_to_the_generator(skipping: WorkflowEnvironment
 
     assert report.outcome == "improved"
     assert doubles.log[:4] == ["generate anthropic 0", "validate a", "generate anthropic 1", "validate a"]
+
+
+async def test_repair_gets_earlier_answers_and_what_was_refused(
+    skipping: WorkflowEnvironment, serving: Serving
+) -> None:
+    asked: list[steps.GenerateRequest] = []
+
+    def answer(request: steps.GenerateRequest) -> steps.Generated:
+        asked.append(request)
+        if len(asked) == 1:
+            return generated(provider="anthropic", refusal="answer format: not JSON", repairable=True)
+        return generated(provider="anthropic", nth=len(asked))
+
+    verdicts = [refused("tests", "test_total fails").model_copy(update={"feedback": "test_total: 3 != 2"}), accepted()]
+    doubles = Steps(gate=lambda request: verdicts.pop(0), generate_answer=answer)
+
+    report = await run_cycle(
+        skipping, serving, doubles, providers=("anthropic",), policy=a_policy(risk_tolerance=0.3), keep="repaired"
+    )
+
+    assert report.outcome == "improved"
+    assert [each.feedback for each in asked[2].exchanges] == ["answer format: not JSON", "test_total: 3 != 2"]
+    assert [each.answer and each.answer.digest[0] for each in asked[2].exchanges] == ["1", "2"]
+    assert [request.last_attempt for request in asked] == [False, False, True]
+    assert asked[2].tried == ("2" * 64,)
+
+
+@pytest.mark.parametrize(
+    ("classes", "asked"),
+    [
+        pytest.param(("tests", "types", "lint"), ["anthropic"] * 3 + ["recipes"], id="three answers are the most"),
+        pytest.param(("tests", "tests"), ["anthropic"] * 2 + ["openai", "recipes"], id="failing alike ends a provider"),
+    ],
+)
+async def test_models_get_three_answers_together_then_recipes_are_asked(
+    skipping: WorkflowEnvironment, serving: Serving, classes: tuple[str, ...], asked: list[str]
+) -> None:
+    verdicts = [refused(each, f"{each} failed") for each in classes]
+
+    def gate(request: steps.ValidateRequest) -> GateReport:
+        if request.patch.provider == "recipes":
+            return accepted()
+        return verdicts.pop(0) if verdicts else refused("syntax", "no")
+
+    doubles = Steps(gate=gate)
+
+    report = await run_cycle(skipping, serving, doubles, providers=("anthropic", "openai", "recipes"))
+
+    assert [line.split()[1] for line in doubles.log if line.startswith("generate")] == asked
+    assert report.outcome == "improved"
+
+
+async def test_same_patch_again_is_not_validated_again(skipping: WorkflowEnvironment, serving: Serving) -> None:
+    doubles = Steps(
+        gate=lambda request: refused("tests", "no"), generate_answer=lambda request: generated(provider="anthropic")
+    )
+
+    report = await run_cycle(skipping, serving, doubles, providers=("anthropic",))
+
+    assert report.outcome == "no_patch"
+    assert doubles.calls["validate"] == 1
+
+
+async def test_refused_recipe_goes_on_to_the_next_one(skipping: WorkflowEnvironment, serving: Serving) -> None:
+    verdicts = [refused("scope", "touches another function"), refused("scope", "touches another function"), accepted()]
+    doubles = Steps(gate=lambda request: verdicts.pop(0))
+
+    report = await run_cycle(skipping, serving, doubles, providers=("recipes",))
+
+    assert report.outcome == "improved"
+    assert doubles.calls["generate"] == 3
 
 
 @pytest.mark.parametrize("reason_class", ["path", "scope", "unicode", "code"])
