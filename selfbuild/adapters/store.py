@@ -15,6 +15,7 @@ from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
 from selfbuild.domain.releases import ReleaseState
 from selfbuild.domain.streams import StreamState
+from selfbuild.domain.workers import WorkerFacts
 from selfbuild.ports import LedgerEntry
 
 
@@ -146,6 +147,20 @@ class SqlStore:
         if tenants is not None:
             query = query.where(table.tenant_id.in_(tenants))
         return tuple([StreamState.model_validate(each) for each in await self._documents(query)])
+
+    async def save_worker(self, facts: WorkerFacts) -> None:
+        row = {"host": facts.host, "queue": facts.queue, "written_s": tables.seconds(facts.written_at)}
+        await self._upsert(tables.worker_facts, [row | {"document": facts.model_dump(mode="json")}])
+
+    async def forget_worker(self, host: str, queue: str) -> None:
+        table = tables.worker_facts
+        async with self._write() as connection:
+            await connection.execute(table.delete().where(table.c.host == host, table.c.queue == queue))
+
+    async def workers(self) -> tuple[WorkerFacts, ...]:
+        table = tables.worker_facts.c
+        query = select(table.document).order_by(table.written_s.desc(), table.host, table.queue)
+        return tuple([WorkerFacts.model_validate(each) for each in await self._documents(query)])
 
     # Ledger
 

@@ -17,6 +17,7 @@ from selfbuild.cli.options import (
     reach,
 )
 from selfbuild.cli.output import Format, say, write
+from selfbuild.cli.sandbox import show
 
 app = typer.Typer(no_args_is_help=True, help="Checks with their remedies; exit 1 where one fails.")
 
@@ -104,6 +105,15 @@ def baseline(
                 for remark in series["remarks"]:
                     say(f"{place}: {remark}")
     _end(healthy=found["healthy"])
+
+
+@app.command()
+def sandbox(output: OutputOption = Format.TABLE) -> None:
+    """Whether generated code is isolated on this machine; exit 1 with the remedies where something is missing.
+
+    Example: selfbuild check sandbox
+    """
+    show(None, output)
 
 
 def _tell_application(application: Mapping[str, Any]) -> None:

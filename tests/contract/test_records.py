@@ -13,6 +13,7 @@ from selfbuild.domain.errors import Misconfigured
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.releases import ReleaseState
 from selfbuild.domain.streams import StreamState
+from selfbuild.domain.workers import WorkerFacts
 from selfbuild.ports import Records
 from tests.fakes.records import FakeRecords
 from tests.fakes.values import NOON, a_cycle, a_ledger_entry, an_application, an_improvement, an_insight
@@ -199,3 +200,18 @@ async def test_streams_are_replaced_and_kept_apart_by_tenant(records: Records) -
         ("globex", 2.0),
     ]
     assert [each.tenant_id for each in await records.streams(tenants=("globex",))] == ["globex"]
+
+
+async def test_worker_that_starts_again_replaces_what_it_said_and_one_that_stops_is_forgotten(records: Records) -> None:
+    for minute, host, level in ((0, "a", "none"), (1, "b", "landlock"), (2, "a", "bubblewrap")):
+        facts = WorkerFacts(
+            host=host, queue="sandbox", written_at=NOON + timedelta(minutes=minute), sandbox_level=level, missing=("x",)
+        )
+        await records.save_worker(facts)
+
+    assert [(each.host, each.sandbox_level) for each in await records.workers()] == [
+        ("a", "bubblewrap"),
+        ("b", "landlock"),
+    ]
+    await records.forget_worker("a", "sandbox")
+    assert [each.host for each in await records.workers()] == ["b"]

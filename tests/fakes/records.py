@@ -8,6 +8,7 @@ from selfbuild.domain.cycles import CycleReport, ImprovementReport
 from selfbuild.domain.insights import Insight
 from selfbuild.domain.releases import ReleaseState
 from selfbuild.domain.streams import StreamState
+from selfbuild.domain.workers import WorkerFacts
 from selfbuild.ports import LedgerEntry
 
 
@@ -21,6 +22,7 @@ class FakeRecords:
         self._ledger: dict[str, LedgerEntry] = {}
         self._streams: dict[tuple[str, str], StreamState] = {}
         self._barred: dict[tuple[str, str], str] = {}
+        self._workers: dict[tuple[str, str], WorkerFacts] = {}
 
     async def save_cycle(self, report: CycleReport) -> None:
         self._cycles[report.cycle_id] = report
@@ -75,6 +77,16 @@ class FakeRecords:
 
     async def streams(self, *, tenants: Sequence[str] | None) -> tuple[StreamState, ...]:
         return tuple(s for (tenant, _), s in sorted(self._streams.items()) if tenants is None or tenant in tenants)
+
+    async def save_worker(self, facts: WorkerFacts) -> None:
+        self._workers[facts.host, facts.queue] = facts
+
+    async def forget_worker(self, host: str, queue: str) -> None:
+        self._workers.pop((host, queue), None)
+
+    async def workers(self) -> tuple[WorkerFacts, ...]:
+        known = sorted(self._workers.values(), key=lambda each: (each.host, each.queue))
+        return tuple(sorted(known, key=lambda each: each.written_at, reverse=True))
 
     async def ledger_put(self, entry: LedgerEntry) -> LedgerEntry:
         known = self._ledger.get(entry.release_id)

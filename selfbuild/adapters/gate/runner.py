@@ -22,7 +22,7 @@ from selfbuild.domain.errors import Misconfigured
 from selfbuild.domain.patches import CheckName, CheckResult, CheckVerdict, GateReport, Patch
 from selfbuild.gate import GuardResult, PathPolicy, guard, quality_score
 from selfbuild.gate.guard import first_failure
-from selfbuild.ports import Sandbox
+from selfbuild.ports import Sandbox, SandboxStatus
 
 _log = structlog.get_logger()
 REQUIRED = (CheckName.SYNTAX, CheckName.IMPORTS, CheckName.TESTS)
@@ -43,14 +43,23 @@ class _Case:
 class GateRunner:
     """Validates patches. One instance serves many; `close` removes what it kept between them."""
 
-    def __init__(self, sandbox: Sandbox, *, python: str = sys.executable, types: TypeChecker | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        python: str = sys.executable,
+        types: TypeChecker | None = None,
+        sandbox_status: SandboxStatus | None = None,
+    ) -> None:
         """
         Args:
             sandbox: Where the patch is run.
             python: Interpreter of applications that name none.
             types: Shared between runners, whose `close` then leaves it alone; None = one of its own.
+            sandbox_status: What the sandbox was found to enforce; None = it was not asked.
         """
         self._sandbox = sandbox
+        self.sandbox_status = sandbox_status
         self._python = python
         self._types = types or TypeChecker()
         self._owns_types = types is None
@@ -94,6 +103,9 @@ class GateRunner:
                 case = _Case(base_tree, digest, application, python, old, guarded, prepared)
                 checks += await self._run_checks(case)
         report = _report(guarded, checks, quality_threshold)
+        unsafe = self.sandbox_status.approval_reason if self.sandbox_status is not None else None
+        if unsafe is not None:
+            report = report.model_copy(update={"needs_approval": (*report.needs_approval, unsafe)})
         _log.info("patch.validated", verdict=report.verdict, reason=report.reason_class, quality=report.quality_score)
         return report
 

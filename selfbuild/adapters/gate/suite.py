@@ -20,8 +20,8 @@ from selfbuild.ports import Sandbox, SandboxLimits, SandboxResult
 
 TEST_LIMITS = SandboxLimits(wall_s=300, cpu_s=240, memory_bytes=2 << 30, output_bytes=8 << 20)
 _BASES = 16
-_REPORT = "/tmp/selfbuild-report.xml"
-_SCRIPT = f'"$@" 1>&2; code=$?; printf "%s\\n" "$0"; cat {_REPORT}; exit $code'
+_REPORT = '"$TMPDIR/selfbuild-report.xml"'
+_SCRIPT = f'"$@" --junitxml={_REPORT} 1>&2; code=$?; printf "%s\\n" "$0"; cat {_REPORT}; exit $code'
 """Nothing but the report, behind a word the tests do not know, reaches standard output."""
 
 
@@ -113,7 +113,7 @@ def _pytest(command: Sequence[str], python: str) -> list[str] | None:
         words = [python, "-m", *words]
     if words[1:3] != ["-m", "pytest"]:
         return None
-    options = ["-p", "no:cacheprovider", "--maxfail=0", f"--junitxml={_REPORT}", "-o", "junit_logging=no"]
+    options = ["-p", "no:cacheprovider", "--maxfail=0", "-o", "junit_logging=no"]
     return [*words, *options]
 
 

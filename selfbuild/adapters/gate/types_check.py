@@ -118,7 +118,13 @@ class TypeChecker:
         command = [sys.executable, "-I", "-m", "mypy", "--config-file=", "--cache-dir", str(base.folder / "cache")]
         command += ["--python-executable", python, "--no-error-summary", "--hide-error-context", "--no-color-output"]
         command += ["--show-error-codes", "--no-pretty", "--ignore-missing-imports", "--follow-imports=silent"]
-        command += ["--check-untyped-defs", "--explicit-package-bases", "--namespace-packages"]
+        # A missing annotation is no wrong type: code without any may be patched in its own style.
+        command += [
+            "--check-untyped-defs",
+            "--disable-error-code=var-annotated",
+            "--explicit-package-bases",
+            "--namespace-packages",
+        ]
         command += [str(base.tree / path) for path in paths]
         roots = [str(root) for root in (base.tree, base.tree / "src") if root.is_dir()]
         return await ask(command, folder=base.folder, environment={"MYPYPATH": os.pathsep.join(reversed(roots))})

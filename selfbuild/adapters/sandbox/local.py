@@ -2,16 +2,15 @@
 
 import os
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from selfbuild.adapters.sandbox.bubblewrap import base_environment
+from selfbuild.adapters.sandbox.environment import base_environment
 from selfbuild.adapters.sandbox.probes import probe
 from selfbuild.adapters.sandbox.results import START, result_of
-from selfbuild.adapters.sandbox.staging import copy_tree
+from selfbuild.adapters.sandbox.staging import copy_tree, remove_tree
 from selfbuild.adapters.sandbox.supervise import Plan, supervise
 from selfbuild.adapters.sandbox.tree import owned_by
 from selfbuild.ports import SandboxLimits, SandboxResult, SandboxStatus
@@ -54,9 +53,10 @@ class UnsafeLocalSandbox:
                 command=("/bin/sh", "-c", START, proof, str(folder / "work"), *command),
                 environment=own | dict(environment or {}),
                 folder=str(folder / "work"),
+                stays=True,
                 processes_already=owned_by(os.geteuid()),
             )
             ended = await supervise(plan, limits)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        return result_of(ended, proof=proof, level=self.level)
+            remove_tree(folder)
+        return result_of(ended, proof=proof, level=self.level, limits=limits)

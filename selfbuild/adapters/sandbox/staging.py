@@ -7,19 +7,30 @@ import stat
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from selfbuild.domain.errors import Misconfigured
 
 _SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"), Path("/sbin"))
+_STAGING = ("/tmp", "/var/tmp", "/dev/shm")
 _SKIPPED = {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".venv", "node_modules"}
 _QUESTION = (
     "import json,sys,sysconfig;"
     "print(json.dumps([sys.executable,sys.prefix,sys.base_prefix,sys.exec_prefix,sys.base_exec_prefix,"
     "*[p for k,p in sysconfig.get_paths().items() if k in ('stdlib','platstdlib','purelib','platlib')]]))"
 )
+
+
+def staging_folder(uid: int | None) -> Path:
+    """A private folder that the user can walk to."""
+    parent = next((path for path in _STAGING if reachable(Path(path), uid)), None)
+    folder = Path(tempfile.mkdtemp(prefix="selfbuild-", dir=parent))
+    # Others may walk through, but not list: what lies within belongs to the sandbox's user alone.
+    folder.chmod(0o711)
+    return folder
 
 
 def copy_tree(source: Path, target: Path, *, uid: int | None) -> None:
@@ -47,6 +58,15 @@ def copy_tree(source: Path, target: Path, *, uid: int | None) -> None:
 def _give(path: Path, uid: int | None) -> None:
     if uid is not None:
         os.chown(path, uid, uid)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove what a command may have made: however deep, and closed to its own user or not. No link is followed."""
+    try:
+        shutil.rmtree(folder)
+    except (OSError, RecursionError):
+        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", str(folder)], capture_output=True, check=False, cwd="/")
 
 
 def interpreter_paths(python: str) -> tuple[Path, ...]:
@@ -91,6 +111,30 @@ def _allows(path: Path, uid: int, bits: int) -> bool:
     wanted = bits if status.st_mode & stat.S_IFDIR == stat.S_IFDIR else 0o4
     shift = 6 if status.st_uid == uid else 3 if status.st_gid == uid else 0
     return status.st_mode >> shift & wanted == wanted
+
+
+def mount_points(hidden: Sequence[Path], folder: Path) -> Iterator[tuple[str, str]]:
+    """Make a place below `folder` for each path its user cannot walk to: pairs of path and place."""
+    for index, path in enumerate(hidden):
+        target = folder / str(index)
+        folder.mkdir(exist_ok=True)
+        if path.is_dir():
+            target.mkdir()
+        else:
+            target.touch()
+        yield str(path), str(target)
+
+
+def covers_of(paths: Iterable[Path], uid: int) -> tuple[Path, ...]:
+    """The outermost folders on the way to the paths that the user cannot enter."""
+    closed = {
+        folder
+        for path in paths
+        for way in (path.absolute(), path.resolve())
+        for folder in way.parents
+        if not _allows(folder, uid, 0o1)
+    }
+    return tuple(sorted(folder for folder in closed if not closed.intersection(folder.parents)))
 
 
 def system_links() -> Iterator[tuple[str, str]]:

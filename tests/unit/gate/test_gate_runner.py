@@ -84,7 +84,7 @@ class CountingSandbox:
 
 @pytest.fixture(scope="module")
 def real() -> Sandbox:
-    sandbox = find_sandbox(allow_unsafe=False)
+    sandbox = find_sandbox()
     if isinstance(sandbox, NoSandbox):
         pytest.skip("bubblewrap does not work on this machine")
     return sandbox
