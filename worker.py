@@ -6,14 +6,14 @@
 import argparse
 import asyncio
 import signal
+import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 from temporalio.client import (
     Client,
     Schedule,
@@ -29,6 +29,7 @@ from temporalio.worker import Interceptor, Worker
 from activities.alarms import AlarmActivities
 from activities.analysis import AnalysisActivities
 from activities.boundary import Boundary
+from activities.components import ComponentActivities
 from activities.deployment import DeploymentActivities
 from activities.generation import GenerationActivities
 from activities.records import RecordActivities
@@ -36,25 +37,30 @@ from activities.streams import StreamActivities
 from activities.telemetry import TelemetryActivities
 from activities.validation import ValidationActivities
 from selfbuild.adapters.alarm_queue import AlarmQueue, make_queue_client
-from selfbuild.adapters.anthropic_generator import AnthropicGenerator
 from selfbuild.adapters.artifacts import FolderArtifacts
 from selfbuild.adapters.aws import make_client
+from selfbuild.adapters.component_generator import ModelComponentGenerator
+from selfbuild.adapters.component_repository import GitComponents
+from selfbuild.adapters.component_store import SqlComponents
 from selfbuild.adapters.gate import GateRunner
+from selfbuild.adapters.gate.components import ComponentGateRunner
 from selfbuild.adapters.git_repository import GitRepository
 from selfbuild.adapters.process_release import ProcessRelease
-from selfbuild.adapters.recipe_generator import RecipeGenerator
-from selfbuild.adapters.sandbox import find_sandbox
-from selfbuild.adapters.scripted_generator import ScriptedGenerator
+from selfbuild.adapters.sandbox import NoSandbox, find_sandbox
+from selfbuild.adapters.scaffold_generator import ScaffoldGenerator
 from selfbuild.adapters.store import SqlStore
 from selfbuild.adapters.telemetry_store import HotEvents
 from selfbuild.alarm_listener import AlarmListener
 from selfbuild.alarm_routing import AlarmRouter
+from selfbuild.component_ports import ComponentGenerator
 from selfbuild.cycle_plans import CyclePlans
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
 from selfbuild.leave import leave
 from selfbuild.live import LiveWorkflows
 from selfbuild.log import configure
-from selfbuild.ports import PatchGenerator
+from selfbuild.model_setup import language_models, patch_generators
+from selfbuild.ports import LanguageModel, Sandbox, SandboxStatus
+from selfbuild.sandbox_check import check_sandbox
 from selfbuild.schedules import ensure_alarm_reconciler, ensure_schedules
 from selfbuild.settings import Settings
 from selfbuild.streams import ensure_streams
@@ -63,6 +69,7 @@ from selfbuild.temporal import connect, prepare_namespace
 from workflows import steps
 from workflows.alarm_gate import AlarmGate
 from workflows.alarm_reconciler import AlarmReconciler
+from workflows.component import GenerateComponent
 from workflows.cycle_launcher import CycleLauncher
 from workflows.improvement import Improvement
 from workflows.improvement_cycle import ImprovementCycle
@@ -81,6 +88,7 @@ WORKFLOWS = (
     CycleLauncher,
     TelemetryStream,
     StoreKeeper,
+    GenerateComponent,
 )
 GRACEFUL_SHUTDOWN = timedelta(seconds=30)
 RECONCILE_EVERY = timedelta(minutes=10)
@@ -91,7 +99,9 @@ log = structlog.get_logger()
 Activities = dict[str, list[Callable[..., Any]]]
 
 
-async def build_activities(settings: Settings, client: Client, stack: AsyncExitStack) -> Activities:
+async def build_activities(
+    settings: Settings, client: Client, stack: AsyncExitStack, queues: Sequence[str] = steps.QUEUES
+) -> Activities:
     """The activities of each queue, over the adapters that the settings ask for."""
     state = settings.state_dir
     artifacts = FolderArtifacts(state / "artifacts")
@@ -111,14 +121,16 @@ async def build_activities(settings: Settings, client: Client, stack: AsyncExitS
         retention=timedelta(days=settings.telemetry_retention_days),
     )
     analysis = AnalysisActivities(artifacts, repository)
-    generation = GenerationActivities(_generators(settings, stack), repository, records, artifacts)
-    sandbox = find_sandbox(allow_unsafe=settings.sandbox == "unsafe-local")
-    gate = GateRunner(sandbox, python=sys.executable)
+    models = _models(settings, stack, queues)
+    generation = GenerationActivities(patch_generators(settings, models), repository, records, artifacts)
+    sandbox, sandbox_status = await _sandbox(settings, records, stack, queues)
+    gate = GateRunner(sandbox, python=sys.executable, sandbox_status=sandbox_status)
     stack.callback(gate.close)
     validation = ValidationActivities(gate, repository, artifacts)
     deployment = DeploymentActivities(
         repository, ProcessRelease(), records, artifacts, releases_root=state / "releases"
     )
+    components = _components(settings, stack, sandbox, records, artifacts, models=models)
     recording = RecordActivities(records, client)
     alarms = AlarmActivities(
         alarm_source(settings), alarm_router(settings, client), LiveWorkflows(client), CyclePlans(settings)
@@ -130,6 +142,7 @@ async def build_activities(settings: Settings, client: Client, stack: AsyncExitS
             recording.find_release,
             recording.find_orphaned_releases,
             alarms.prepare_cycle,
+            components.register_component,
         ],
         steps.AWS_QUEUE: [
             telemetry.collect_telemetry,
@@ -139,10 +152,51 @@ async def build_activities(settings: Settings, client: Client, stack: AsyncExitS
             streams.keep_store,
             alarms.reconcile_alarms,
         ],
-        steps.LLM_QUEUE: [generation.generate],
-        steps.SANDBOX_QUEUE: [analysis.analyze, validation.validate],
-        steps.DEPLOY_QUEUE: [deployment.read_head, deployment.deploy, deployment.promote, deployment.rollback],
+        steps.LLM_QUEUE: [generation.generate, components.draft_component],
+        steps.SANDBOX_QUEUE: [analysis.analyze, validation.validate, components.check_component],
+        steps.DEPLOY_QUEUE: [
+            deployment.read_head,
+            deployment.deploy,
+            deployment.promote,
+            deployment.rollback,
+            components.commit_component,
+        ],
     }
+
+
+async def _sandbox(
+    settings: Settings, records: SqlStore, stack: AsyncExitStack, queues: Sequence[str]
+) -> tuple[Sandbox, SandboxStatus | None]:
+    """Where this worker runs generated code; probed and published only where it does."""
+    if steps.SANDBOX_QUEUE not in queues:
+        return NoSandbox(f"this worker does not serve the queue {steps.SANDBOX_QUEUE!r}"), None
+    sandbox = find_sandbox(settings.sandbox)
+    host = socket.gethostname()
+    now = datetime.now(UTC)
+    status = await check_sandbox(sandbox, records, host=host, queue=steps.SANDBOX_QUEUE, now=now)
+    stack.push_async_callback(records.forget_worker, host, steps.SANDBOX_QUEUE)
+    return sandbox, status
+
+
+def _components(
+    settings: Settings,
+    stack: AsyncExitStack,
+    sandbox: Sandbox,
+    records: SqlStore,
+    artifacts: FolderArtifacts,
+    *,
+    models: Mapping[str, LanguageModel],
+) -> ComponentActivities:
+    """What generate_component stands on; without a model the scaffolds are the only provider."""
+    generators: dict[str, ComponentGenerator] = {"recipes": ScaffoldGenerator()}
+    # A component is several files where a patch is some lines.
+    max_tokens = 4 * settings.llm_max_tokens
+    generators |= {name: ModelComponentGenerator(model, max_tokens=max_tokens) for name, model in models.items()}
+    gate = ComponentGateRunner(sandbox, python=sys.executable)
+    stack.callback(gate.close)
+    remotes = {tenant: url.get_secret_value() for tenant, url in settings.component_repositories.items()}
+    repository = GitComponents(settings.state_dir / "components", remotes)
+    return ComponentActivities(generators, gate, repository, SqlComponents(records.engine), artifacts)
 
 
 def alarm_source(settings: Settings) -> AlarmQueue:
@@ -166,25 +220,12 @@ def alarm_router(settings: Settings, client: Client) -> AlarmRouter:
     )
 
 
-def _generators(settings: Settings, stack: AsyncExitStack) -> dict[str, PatchGenerator]:
-    """The providers that can be asked here; a missing key is reported by the step that wants it."""
-    generators: dict[str, PatchGenerator] = {"recipes": RecipeGenerator()}
-    if settings.anthropic_api_key is not None:
-        chosen: dict[str, Any] = {"model": settings.llm_model, "base_url": _revealed(settings.anthropic_base_url)}
-        claude = AnthropicGenerator(
-            api_key=settings.anthropic_api_key.get_secret_value(),
-            max_tokens=settings.llm_max_tokens,
-            **{name: value for name, value in chosen.items() if value is not None},
-        )
-        stack.push_async_callback(claude.aclose)
-        generators["anthropic"] = claude
-    if settings.scripted_answers is not None:
-        generators["scripted"] = ScriptedGenerator(settings.scripted_answers)
-    return generators
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
+def _models(settings: Settings, stack: AsyncExitStack, queues: Sequence[str]) -> dict[str, LanguageModel]:
+    """The language models of the settings, only where this worker asks any: others need neither keys nor SDKs."""
+    models = language_models(settings) if steps.LLM_QUEUE in queues else {}
+    for model in models.values():
+        stack.push_async_callback(model.aclose)
+    return models
 
 
 def _workers(
@@ -238,7 +279,7 @@ async def serve(settings: Settings, queues: Sequence[str], interceptors: Sequenc
     await prepare_namespace(settings.temporal_address, settings.temporal_namespace)
     client = await connect(settings.temporal_address, settings.temporal_namespace)
     async with AsyncExitStack() as stack:
-        activities = await build_activities(settings, client, stack)
+        activities = await build_activities(settings, client, stack, queues)
         for worker in _workers(client, activities, queues, interceptors):
             await stack.enter_async_context(worker)
         if steps.CYCLE_QUEUE in queues:

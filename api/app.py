@@ -22,6 +22,8 @@ from api.services import Services, rate_headers
 from api.tools import build_server
 from selfbuild.adapters.access import SqlAccess
 from selfbuild.adapters.artifacts import FolderArtifacts
+from selfbuild.adapters.component_store import SqlComponents
+from selfbuild.adapters.spend_store import SqlSpendLedger
 from selfbuild.adapters.store import SqlStore
 from selfbuild.agent import VERSION, Agent
 from selfbuild.domain.errors import Misconfigured, SelfBuildError
@@ -44,7 +46,16 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
         client = await connect(settings.temporal_address, settings.temporal_namespace, lazy=True)
         with open_store(settings) as telemetry:
             artifacts = FolderArtifacts(settings.state_dir / "artifacts")
-            agent = Agent(settings, store, client, telemetry=telemetry, artifacts=artifacts)
+            components = SqlComponents(store.engine)
+            agent = Agent(
+                settings,
+                store,
+                client,
+                telemetry=telemetry,
+                artifacts=artifacts,
+                components=components,
+                ledger=SqlSpendLedger(store.engine),
+            )
             yield Services(agent, access, limits=settings.rate_limits())
     finally:
         await store.close()

@@ -8,8 +8,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.services import Operations, Services, rate_headers
+from selfbuild.component_desk import ComponentDetail, ComponentList, ComponentOrder
 from selfbuild.domain.access import Requester
 from selfbuild.domain.base import NAME_PATTERN
+from selfbuild.domain.components import ComponentReport, ComponentStatus
 from selfbuild.domain.insights import Chart, InsightType, Severity
 from selfbuild.domain.telemetry import Measure
 from selfbuild.insight_views import InsightDetail, InsightList
@@ -156,6 +158,33 @@ async def get_improvement(caller: Caller, does: Does, improvement_id: str) -> Im
 async def rollback_improvement(caller: Caller, does: Does, improvement_id: str, order: RollbackOrder) -> RollbackView:
     """Take an improvement's release back and bar its patch."""
     return await does.rollback_improvement(caller, improvement_id, order.reason)
+
+
+@router.post("/components", responses={202: {"model": ComponentReport, "description": "Still generating"}})
+async def generate_component(
+    request: Request, response: Response, caller: Caller, does: Does, order: ComponentOrder
+) -> ComponentReport:
+    """Make a component, or say why not; 202 while it is still generating: ask again, or read it at `Location`."""
+    await _count(request, response, caller, "generate_component", order.tenant_id)
+    report = await does.generate_component(caller, order)
+    response.headers["Location"] = f"/v1/components/{report.component_id}"
+    if report.status is ComponentStatus.GENERATING:
+        response.status_code = 202
+    return report
+
+
+@router.get("/components")
+async def list_components(
+    caller: Caller, does: Does, tenant_id: Tenant = None, name: Text = None, limit: Limit = 50
+) -> ComponentList:
+    """Components that were registered, declined or rejected, newest first."""
+    return await does.list_components(caller, tenant_id=tenant_id, name=name, limit=limit)
+
+
+@router.get("/components/{component_id}")
+async def get_component(caller: Caller, does: Does, component_id: str) -> ComponentDetail:
+    """One component with the contents of its files."""
+    return await does.get_component(caller, component_id)
 
 
 @router.get("/insights")

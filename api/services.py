@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from api.errors import RateLimited, Unauthorized
+from selfbuild.component_desk import ComponentDetail, ComponentList, ComponentOrder
 from selfbuild.domain.access import RateDecision, Requester
+from selfbuild.domain.components import ComponentReport
 from selfbuild.domain.errors import SelfBuildError
 from selfbuild.domain.insights import Chart, InsightType, Severity
 from selfbuild.insight_views import InsightDetail, InsightList
@@ -62,6 +64,14 @@ class Operations(Protocol):
     async def get_improvement(self, requester: Requester, improvement_id: str) -> ImprovementDetail: ...
 
     async def rollback_improvement(self, requester: Requester, improvement_id: str, reason: str) -> RollbackView: ...
+
+    async def generate_component(self, requester: Requester, order: ComponentOrder) -> ComponentReport: ...
+
+    async def list_components(
+        self, requester: Requester, *, tenant_id: str | None = None, name: str | None = None, limit: int = 50
+    ) -> ComponentList: ...
+
+    async def get_component(self, requester: Requester, component_id: str) -> ComponentDetail: ...
 
     async def insights(
         self,

@@ -9,14 +9,25 @@ import structlog
 from pydantic import ValidationError
 from temporalio.client import Client
 
+from selfbuild.component_desk import (
+    ComponentDesk,
+    ComponentDetail,
+    ComponentList,
+    ComponentOrder,
+    DeskSettings,
+    no_desk,
+)
+from selfbuild.component_ports import ComponentRegistry
 from selfbuild.domain.access import Requester, Scope
 from selfbuild.domain.applications import Application
+from selfbuild.domain.components import ComponentReport
 from selfbuild.domain.cycles import CyclePolicy, CycleRequest, CycleStatus
 from selfbuild.domain.errors import Conflict, InvalidRequest, Misconfigured, NotFound, Unreachable
 from selfbuild.domain.messages import RollbackRequest
 from selfbuild.live import Execution, LiveWorkflows
+from selfbuild.live_components import LiveComponents
 from selfbuild.observations import Observations
-from selfbuild.ports import Artifacts, Records, TelemetryStore
+from selfbuild.ports import Artifacts, Records, SpendLedger, TelemetryStore
 from selfbuild.reading import Current, StateReader
 from selfbuild.settings import Settings
 from selfbuild.status import Measured, SystemStatus, system_status
@@ -54,6 +65,8 @@ class Agent(Observations):
         *,
         telemetry: TelemetryStore | None = None,
         artifacts: Artifacts | None = None,
+        components: ComponentRegistry | None = None,
+        ledger: SpendLedger | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
 
@@ -71,8 +84,13 @@ class Agent(Observations):
         )
         self._settings = settings
         self._live = LiveWorkflows(client)
+        self._components = (
+            ComponentDesk(_desk_settings(settings), components, LiveComponents(client), artifacts, clock=clock)
+            if components is not None
+            else None
+        )
         self._started = monotonic()
-        self._state = StateReader(self._applications, records, self._live)
+        self._state = StateReader(self._applications, records, self._live, ledger)
         self._links = Links(settings.temporal_ui_url, settings.temporal_namespace)
         self._checked: tuple[float, dict[str, str]] | None = None
         self._statuses: dict[tuple[str, ...] | None, tuple[float, SystemStatus]] = {}
@@ -248,6 +266,30 @@ class Agent(Observations):
             revert_sha=rollback.revert_sha if rollback else None,
         )
 
+    # Components
+
+    async def generate_component(self, requester: Requester, order: ComponentOrder) -> ComponentReport:
+        """Make a component, or say why not; see `ComponentDesk`."""
+        requester.require_scope(Scope.COMPONENTS_WRITE)
+        return await self._component_desk().generate(requester, self.choose_tenant(requester, order.tenant_id), order)
+
+    async def list_components(
+        self, requester: Requester, *, tenant_id: str | None = None, name: str | None = None, limit: int = 50
+    ) -> ComponentList:
+        """Components that were registered, declined or rejected, newest first."""
+        tenants = self._readable(requester, tenant_id)
+        return await self._component_desk().list(requester, tenants, name=name, limit=limit)
+
+    async def get_component(self, requester: Requester, component_id: str) -> ComponentDetail:
+        """One component with its files. Raises NotFound."""
+        tenants = requester.tenants or sorted({each.tenant_id for each in self._applications})
+        return await self._component_desk().get(requester, component_id, tenants)
+
+    def _component_desk(self) -> ComponentDesk:
+        if self._components is None:
+            raise no_desk()
+        return self._components
+
     # Status
 
     async def status(self, requester: Requester) -> SystemStatus:
@@ -317,6 +359,7 @@ class Agent(Observations):
             version=VERSION,
             applications=tuple(each for each in self._applications if tenants is None or each.tenant_id in tenants),
             providers=self._settings.providers(),
+            budgets=self._settings.llm_budgets(),
             feature_flags=self._settings.feature_flags(),
             temporal_detail=f"{self._settings.temporal_address}, namespace {self._settings.temporal_namespace}",
             recorded=recorded,
@@ -337,3 +380,16 @@ class Agent(Observations):
 
     def _show(self, current: Current) -> CycleView:
         return cycle_view(current.report, links=self._links, now=self._clock(), queued=current.queued)
+
+
+def _desk_settings(settings: Settings) -> DeskSettings:
+    return DeskSettings(
+        generation_enabled=settings.enable_component_generation,
+        agent_enabled=settings.enable_self_building,
+        max_concurrent=settings.max_concurrent_components,
+        allowed_dependencies=settings.component_allowed_dependencies,
+        providers=settings.providers(),
+        timeout_s=settings.generation_timeout_seconds,
+        provider_attempts=settings.circuit_breaker_failure_threshold,
+        provider_wait_s=settings.circuit_breaker_recovery_timeout,
+    )

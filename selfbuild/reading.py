@@ -9,10 +9,12 @@ from selfbuild.domain.applications import Application
 from selfbuild.domain.base import Value
 from selfbuild.domain.cycles import CycleReport, CycleStatus, ImprovementReport, ImprovementStatus, Phase
 from selfbuild.domain.errors import Misconfigured, NotFound, Unreachable
+from selfbuild.domain.model_calls import Usage
 from selfbuild.domain.releases import ReleaseState
 from selfbuild.domain.streams import StreamState
+from selfbuild.domain.workers import WorkerFacts
 from selfbuild.live import Execution, LiveWorkflows, PendingStep, cycle_workflow_id
-from selfbuild.ports import Records
+from selfbuild.ports import Records, SpendLedger
 from selfbuild.streams import stream_workflow_id
 
 _ENDED = {"COMPLETED": CycleStatus.COMPLETED, "CANCELED": CycleStatus.CANCELLED}
@@ -34,6 +36,9 @@ class RecordedState(Value):
     improvements: tuple[ImprovementReport, ...] = ()
     insight_count: int = 0
     streams: tuple[StreamState, ...] = ()
+    workers: tuple[WorkerFacts, ...] = ()
+    spent_today: Usage = Usage()
+    """What models cost since midnight, UTC."""
 
 
 class RunningState(Value):
@@ -52,7 +57,14 @@ class RunningState(Value):
 class StateReader:
     """Reads for a requester; what the requester may not see does not exist."""
 
-    def __init__(self, applications: Sequence[Application], records: Records, live: LiveWorkflows) -> None:
+    def __init__(
+        self,
+        applications: Sequence[Application],
+        records: Records,
+        live: LiveWorkflows,
+        ledger: SpendLedger | None = None,
+    ) -> None:
+        self._ledger = ledger
         self._applications = applications
         self._records = records
         self._live = live
@@ -177,9 +189,20 @@ class StateReader:
                 improvements=await self._records.improvements(tenants=tenants, limit=200),
                 insight_count=len(await self._records.insights(tenants=tenants, since=since, limit=10_000)),
                 streams=await self._records.streams(tenants=tenants),
+                workers=await self._records.workers(),
+                spent_today=await self._spent_today(tenants, now),
             )
         except Unreachable as error:
             return RecordedState(problem=str(error))
+
+    async def _spent_today(self, tenants: tuple[str, ...] | None, now: datetime) -> Usage:
+        if self._ledger is None:
+            return Usage()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        total = Usage()
+        for tenant in tenants if tenants is not None else (None,):
+            total = total.plus(await self._ledger.spent(since=midnight, tenant_id=tenant))
+        return total
 
     async def running_state(self, tenants: tuple[str, ...] | None) -> RunningState:
         """The workers, the cycles and improvements that run, and their activities that have not ended."""

@@ -26,12 +26,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from selfbuild.applications_file import read_applications
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import TenantId
+from selfbuild.domain.budgets import Budget, Budgets
 from selfbuild.domain.cycles import CyclePolicy
 from selfbuild.domain.errors import Misconfigured
 
 PREFIXES = ("SELFBUILD_", "SELF_BUILDING_", "")
-_KNOWN_PROVIDERS = ("anthropic", "recipes", "scripted")
-_LATER_PROVIDERS = ("bedrock", "openai")
+MODEL_PROVIDERS = ("anthropic", "bedrock", "openai")
+"""Providers that ask a language model."""
+_KNOWN_PROVIDERS = (*MODEL_PROVIDERS, "recipes", "scripted")
 _CLOUDWATCH_FINEST_PERIOD_S = 60
 """Standard resolution of CloudWatch metrics; finer periods return nothing for them."""
 
@@ -175,22 +177,54 @@ class Settings(BaseSettings):
     tenant_improvement_configs: Annotated[dict[TenantId, TenantOverrides], NoDecode] = {}
 
     llm_provider: CommaList = ()
-    """One or several, in the order they are asked: recipes, anthropic, scripted. Without it: anthropic and then
-    recipes where ANTHROPIC_API_KEY is set, else recipes."""
+    """One or several, in the order they are asked: anthropic, bedrock, openai, recipes, scripted. Without it: those of
+    anthropic and openai whose key is set, and then recipes."""
     llm_model: str | None = None
+    """Of the first provider in that order that has a model; the settings of each provider win."""
+    anthropic_model: str | None = None
+    bedrock_model: str | None = None
+    openai_model: str | None = None
+    llm_repair_model: str | None = None
+    """What the same first provider asks for the last repair; None = its model."""
     llm_max_tokens: Annotated[int, Field(ge=1)] = 4000
     llm_temperature: Ratio = 0.1
-    """Sent only to models that take it."""
+    """Sent only to models that take it; 1 is never sent, because it is every server's own."""
+    llm_effort: Literal["default", "low", "medium", "high", "xhigh", "max"] = "low"
+    """How much models think; `default` sends none."""
+    llm_streaming: bool = False
+    """Receive answers in pieces, for proxies that cut silent connections."""
+    llm_token_budget_per_cycle: Annotated[int, Field(ge=0)] = 200_000
+    """Tokens of questions and answers; 0 = without limit."""
+    llm_token_budget_per_day: Annotated[int, Field(ge=0)] = 5_000_000
+    llm_token_budget_per_tenant_day: Annotated[int, Field(ge=0)] = 0
+    llm_cost_budget_usd_per_cycle: Annotated[float, Field(ge=0)] = 2.0
+    llm_cost_budget_usd_per_day: Annotated[float, Field(ge=0)] = 50.0
+    llm_cost_budget_usd_per_tenant_day: Annotated[float, Field(ge=0)] = 0.0
     generation_timeout_seconds: Annotated[int, Field(ge=5)] = 60
     anthropic_api_key: SecretStr | None = None
     anthropic_base_url: SecretStr | None = None
     """Secret because it may carry credentials."""
+    openai_api_key: SecretStr | None = None
+    openai_base_url: SecretStr | None = None
+    """Of any server that speaks OpenAI's chat completions; one on this machine needs no key."""
+    bedrock_region: str | None = None
+    """None = AWS_REGION."""
+    bedrock_endpoint_url: str | None = None
+    """None = the region's own address."""
+    aws_bearer_token_bedrock: SecretStr | None = None
+    """A Bedrock API key; None = the AWS credentials of the machine."""
     scripted_answers: Path | None = None
     """Folder or file of prepared answers for the provider `scripted`."""
     circuit_breaker_failure_threshold: Annotated[int, Field(ge=1)] = 3
     circuit_breaker_recovery_timeout: Seconds = 60
 
-    sandbox: Literal["auto", "unsafe-local"] = "auto"
+    sandbox: Literal["auto", "bubblewrap", "landlock", "unsafe-local"] = "auto"
+
+    component_repositories: Annotated[dict[TenantId, SecretStr], NoDecode] = {}
+    """Tenant -> git URL or path, secret because a URL may carry credentials; others get one in STATE_DIR/components."""
+    max_concurrent_components: Annotated[int, Field(ge=1, le=100)] = 2
+    component_allowed_dependencies: CommaList = ("mcp", "pydantic")
+    """Packages that generated components may import beside the standard library."""
 
     enable_self_building: bool = True
     enable_cloudwatch_streaming: bool = True
@@ -243,7 +277,38 @@ class Settings(BaseSettings):
         """Generators in the order they are asked."""
         if self.llm_provider:
             return self.llm_provider
-        return ("anthropic", "recipes") if self.anthropic_api_key is not None else ("recipes",)
+        keys = {"anthropic": self.anthropic_api_key, "openai": self.openai_api_key}
+        return (*(name for name, key in keys.items() if key is not None), "recipes")
+
+    def model_of(self, provider: str) -> str | None:
+        """The model chosen for a provider; None = the one it asks by itself."""
+        own: dict[str, str | None] = {
+            "anthropic": self.anthropic_model,
+            "bedrock": self.bedrock_model,
+            "openai": self.openai_model,
+        }
+        return own.get(provider) or (self.llm_model if provider == self._first_model_provider() else None)
+
+    def repair_model_of(self, provider: str) -> str | None:
+        """The model a provider asks for the last repair; None = its usual one."""
+        return self.llm_repair_model if provider == self._first_model_provider() else None
+
+    def _first_model_provider(self) -> str | None:
+        return next((name for name in self.providers() if name in MODEL_PROVIDERS), None)
+
+    def openai_is_local(self) -> bool:
+        """Whether the provider `openai` is a server on this machine, which needs no key."""
+        return self.openai_base_url is not None and is_loopback(self.openai_base_url.get_secret_value())
+
+    def llm_budgets(self) -> Budgets:
+        """What models may cost."""
+        return Budgets(
+            cycle=Budget(tokens=self.llm_token_budget_per_cycle, cost_usd=self.llm_cost_budget_usd_per_cycle),
+            day=Budget(tokens=self.llm_token_budget_per_day, cost_usd=self.llm_cost_budget_usd_per_day),
+            tenant_day=Budget(
+                tokens=self.llm_token_budget_per_tenant_day, cost_usd=self.llm_cost_budget_usd_per_tenant_day
+            ),
+        )
 
     def applications(self) -> tuple[Application, ...]:
         """What APPLICATIONS_FILE says. Raises Misconfigured with one line per wrong field."""
@@ -273,12 +338,12 @@ class Settings(BaseSettings):
     def _any_case(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("llm_provider", "mcp_allowed_hosts", mode="before")
+    @field_validator("llm_provider", "mcp_allowed_hosts", "component_allowed_dependencies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("tenant_improvement_configs", mode="before")
+    @field_validator("tenant_improvement_configs", "component_repositories", mode="before")
     @classmethod
     def _parse_json(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -292,8 +357,6 @@ class Settings(BaseSettings):
     @classmethod
     def _known_providers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if name in _LATER_PROVIDERS:
-                raise ValueError(f"{name!r} comes with a later release; this one has {', '.join(_KNOWN_PROVIDERS)}")
             if name not in _KNOWN_PROVIDERS:
                 raise ValueError(f"{name!r} is unknown; choose from {', '.join(_KNOWN_PROVIDERS)}")
         return value
@@ -303,7 +366,7 @@ class Settings(BaseSettings):
     def _independent_of_folder(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
-    @field_validator("aws_endpoint_url", "temporal_ui_url")
+    @field_validator("aws_endpoint_url", "bedrock_endpoint_url", "temporal_ui_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         if value is not None and urlsplit(value).scheme not in ("http", "https"):
@@ -332,6 +395,11 @@ class Settings(BaseSettings):
         found = []
         if "anthropic" in self.providers() and self.anthropic_api_key is None:
             found.append("LLM_PROVIDER=anthropic: set ANTHROPIC_API_KEY, or choose LLM_PROVIDER=recipes")
+        if "openai" in self.providers() and self.openai_api_key is None and not self.openai_is_local():
+            found.append(
+                "LLM_PROVIDER=openai: set OPENAI_API_KEY, or OPENAI_BASE_URL to a server on this machine, or choose "
+                "LLM_PROVIDER=recipes"
+            )
         if "scripted" in self.providers() and self.scripted_answers is None:
             found.append("LLM_PROVIDER=scripted: set SCRIPTED_ANSWERS to the file or folder of prepared answers")
         if self.monitoring_duration_seconds < 3 * self.judge_period_seconds:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from selfbuild.domain.applications import Application, Mode
+from selfbuild.domain.budgets import Budgets
 from selfbuild.domain.cycles import CycleReport, CycleStatus, ImprovementReport, ImprovementStatus
 from selfbuild.live import PendingStep
 from selfbuild.reading import RecordedState, RunningState
@@ -54,6 +55,11 @@ class CodeGenerator(View):
     providers: tuple[str, ...]
     circuit_breaker_state: BreakerState | None
     generations_today: int
+    tokens_today: int
+    """Of questions and answers since midnight UTC, running cycles included."""
+    cost_usd_today: float
+    budgets: Budgets
+    """What may be spent; 0 = without limit."""
 
 
 class Connection(View):
@@ -71,6 +77,19 @@ class WorkerState(View):
     """Workers that asked for work in the last two minutes; None where Temporal does not say."""
 
 
+class SandboxState(View):
+    """Where generated code runs, as the newest worker of the queue `sandbox` found it when it started."""
+
+    status: Literal["enforced", "incomplete", "unknown"]
+    """`incomplete`: something could not be shown, so that no patch is deployed without a person's say."""
+    level: str | None = None
+    enforced: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """With the remedies."""
+    host: str | None = None
+    probed_at: datetime | None = None
+
+
 class Components(View):
     """The parts of the agent."""
 
@@ -80,6 +99,7 @@ class Components(View):
     temporal: Connection
     store: Connection
     worker: WorkerState
+    sandbox: SandboxState
 
 
 class Metrics(View):
@@ -125,6 +145,7 @@ class Measured(View):
     version: str
     applications: tuple[Application, ...]
     providers: tuple[str, ...]
+    budgets: Budgets = Budgets()
     feature_flags: dict[str, bool]
     temporal_detail: str
     recorded: RecordedState
@@ -193,6 +214,7 @@ def _health(measured: Measured, breakers: Iterable[BreakerState | None]) -> Heal
 def _components(measured: Measured, breakers: Mapping[str, BreakerState | None]) -> Components:
     able = measured.recorded.problem is None and measured.running.problem is None
     enabled = measured.feature_flags.get("enable_self_building", False)
+    spent = measured.recorded.spent_today
     working = "active" if able and enabled and measured.running.pollers else "disabled" if not enabled else "waiting"
     return Components(
         learning_engine=LearningEngine(
@@ -210,6 +232,9 @@ def _components(measured: Measured, breakers: Mapping[str, BreakerState | None])
                 for report in measured.recorded.improvements
                 if report.started_at.date() == measured.now.date()
             ),
+            tokens_today=spent.input_tokens + spent.output_tokens,
+            cost_usd_today=round(spent.cost_usd, 6),
+            budgets=measured.budgets,
         ),
         temporal=_connection(measured.running.problem, measured.temporal_detail),
         store=_connection(measured.recorded.problem, ""),
@@ -221,6 +246,21 @@ def _components(measured: Measured, breakers: Mapping[str, BreakerState | None])
             else "not_running",
             pollers=measured.running.pollers,
         ),
+        sandbox=_sandbox(measured.recorded),
+    )
+
+
+def _sandbox(recorded: RecordedState) -> SandboxState:
+    if not recorded.workers:
+        return SandboxState(status="unknown")
+    newest = recorded.workers[0]
+    return SandboxState(
+        status="incomplete" if newest.missing else "enforced",
+        level=newest.sandbox_level,
+        enforced=newest.enforced,
+        missing=newest.missing,
+        host=newest.host,
+        probed_at=newest.written_at,
     )
 
 

@@ -183,6 +183,7 @@ class Improvement:
             return "the same patch again", "You proposed this patch before, and it was refused."
         gate = await self._validate(generated, patch)
         if gate.accepted:
+            self._needs_approval = gate.needs_approval
             return None, ""
         self._tried.append(patch.fingerprint)
         attack = gate.reason_class in SECURITY_CLASSES and provider != "recipes"
@@ -262,6 +263,8 @@ class Improvement:
         """Why an accepted patch is not deployed without a person, or None."""
         if not self._request.deploy_allowed:
             return "deploying is off: set ENABLE_AUTONOMOUS_IMPROVEMENTS=true to allow it"
+        if self._needs_approval:
+            return f"a person must agree: {'; '.join(self._needs_approval)}: apply the patch by hand"
         risk = max(self._request.opportunity.risk, 0.0 if patch.provider == "recipes" else MODEL_RISK)
         tolerance = self._request.policy.risk_tolerance
         if risk > tolerance:
@@ -290,6 +293,10 @@ class Improvement:
                 gate = await self._validate(generated, patch)
                 if not gate.accepted:
                     self._end(ImprovementStatus.REJECTED, f"no longer passes on {head[:12]}: {gate.message}")
+                    return
+                if gate.needs_approval:
+                    why = "; ".join(gate.needs_approval)
+                    self._end(ImprovementStatus.REJECTED, f"a person must agree to it on {head[:12]}: {why}")
                     return
             if await self._try_release(generated, patch, f"{self._request.improvement_id}-r{attempt}"):
                 return

@@ -2,7 +2,7 @@
 
 import typer
 
-from selfbuild.cli import backtest, checks, cycles, improvements, insights, telemetry
+from selfbuild.cli import backtest, checks, components, cycles, gate, improvements, insights, sandbox, telemetry
 from selfbuild.cli.client import NEGATIVE
 from selfbuild.cli.options import KeyOption, OutputOption, ServerOption, exit_codes, reach
 from selfbuild.cli.output import Format, write
@@ -17,9 +17,12 @@ app = typer.Typer(
 app.add_typer(cycles.app, name="cycle")
 app.add_typer(improvements.app, name="improvement")
 app.add_typer(insights.app, name="insight")
+app.add_typer(components.app, name="component")
 app.add_typer(telemetry.app, name="telemetry")
 app.add_typer(checks.app, name="check")
 app.add_typer(backtest.app, name="backtest")
+app.add_typer(sandbox.app, name="sandbox")
+app.command("gate")(gate.gate)
 
 
 @app.command()

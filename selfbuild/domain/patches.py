@@ -154,6 +154,8 @@ class GateReport(Value):
     """For the generator, so that it can repair the patch; empty where it is not to be asked again."""
     failure_class: str = ""
     """What this failure has in common with others of the same cause; empty when accepted."""
+    needs_approval: tuple[str, ...] = ()
+    """Why a person must agree although the patch passed: what could not be shown."""
     diff: str = ""
     """Unified diff, computed by the gate from old and new text."""
     changed_lines: int = 0

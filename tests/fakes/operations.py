@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from selfbuild.component_desk import ComponentDesk, ComponentDetail, ComponentList, ComponentOrder, DeskSettings
 from selfbuild.domain.access import Requester
+from selfbuild.domain.components import ComponentReport, ComponentRequest, ComponentStatus
 from selfbuild.domain.errors import InvalidRequest, NotFound, SelfBuildError
 from selfbuild.domain.insights import Chart, InsightType, Severity
 from selfbuild.insight_views import InsightDetail, InsightList, QueryParameters, insight_detail, insight_list
@@ -22,9 +24,49 @@ from selfbuild.views import (
     improvement_detail,
     improvement_view,
 )
+from tests.fakes.components import FakeComponents, a_registered
 from tests.fakes.values import NOON, a_cycle, an_application, an_improvement, an_insight
 
 TENANTS = ("acme", "globex")
+
+
+class FakeLiveComponents:
+    """Component requests without Temporal: each is registered at once, unless it is to be `slow`."""
+
+    def __init__(self, registry: FakeComponents | None = None) -> None:
+        self.registry = registry or FakeComponents()
+        self.busy = 0
+        self.slow = False
+        self.reason = ""
+        """Why nobody can make it, where that is so."""
+        self.made: list[ComponentRequest] = []
+
+    async def running(self, tenant_id: str) -> int:
+        return self.busy
+
+    async def generate(self, request: ComponentRequest, *, wait_s: float) -> ComponentReport | None:
+        self.made.append(request)
+        changes = {"status": ComponentStatus.REJECTED, "registration": None, "reason": self.reason}
+        report = a_registered(request, **changes if self.reason else {})
+        return None if self.slow else await self.registry.save(report)
+
+    async def report(self, workflow_id: str) -> ComponentReport | None:
+        return None
+
+
+def a_desk(live: FakeLiveComponents, **changes: object) -> ComponentDesk:
+    """A desk that declines nothing by itself."""
+    settings = {
+        "generation_enabled": True,
+        "agent_enabled": True,
+        "max_concurrent": 2,
+        "allowed_dependencies": ("pydantic",),
+        "providers": ("recipes",),
+        "timeout_s": 60,
+        "provider_attempts": 3,
+        "provider_wait_s": 60,
+    }
+    return ComponentDesk(DeskSettings.model_validate(settings | changes), live.registry, live, None, clock=lambda: NOON)
 
 
 class FakeOperations:
@@ -37,6 +79,8 @@ class FakeOperations:
         self.refusal: Exception | None = None
         self.problems: dict[str, str] = {}
         self.asked: TelemetryQuery | None = None
+        self.components = FakeLiveComponents()
+        self.desk = a_desk(self.components)
 
     async def check(self) -> dict[str, str]:
         return self.problems
@@ -102,6 +146,19 @@ class FakeOperations:
         return RollbackView(
             improvement_id=improvement_id, release_id="rel-1", workflow_id="rollback/rel-1", status="rolled_back"
         )
+
+    async def generate_component(self, requester: Requester, order: ComponentOrder) -> ComponentReport:
+        self._refuse()
+        return await self.desk.generate(requester, self.choose_tenant(requester, order.tenant_id), order)
+
+    async def list_components(
+        self, requester: Requester, *, tenant_id: str | None = None, name: str | None = None, limit: int = 50
+    ) -> ComponentList:
+        tenants = requester.tenants if tenant_id is None else [self.choose_tenant(requester, tenant_id)]
+        return await self.desk.list(requester, tenants, name=name, limit=limit)
+
+    async def get_component(self, requester: Requester, component_id: str) -> ComponentDetail:
+        return await self.desk.get(requester, component_id, requester.tenants or TENANTS)
 
     async def insights(
         self,

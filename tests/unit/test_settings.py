@@ -127,7 +127,7 @@ def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("LLM_PROVIDER", "anthropic", "set ANTHROPIC_API_KEY", id="anthropic-without-key"),
         pytest.param("LLM_PROVIDER", "scripted", "set SCRIPTED_ANSWERS", id="scripted-without-answers"),
         pytest.param("MONITORING_DURATION_SECONDS", "60", "three JUDGE_PERIOD_SECONDS", id="too-few-looks"),
-        pytest.param("SANDBOX", "none", "'auto' or 'unsafe-local'", id="sandbox"),
+        pytest.param("SANDBOX", "none", "'auto', 'bubblewrap', 'landlock' or 'unsafe-local'", id="sandbox"),
         pytest.param("AWS_ENDPOINT_URL", "localhost:4566", "must start with http", id="endpoint"),
         pytest.param("TENANT_IMPROVEMENT_CONFIGS", '{"acme": {"speed": 1}}', "acme.speed", id="tenant-field"),
         pytest.param(

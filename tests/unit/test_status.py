@@ -7,6 +7,7 @@ import pytest
 from selfbuild.domain.applications import Mode
 from selfbuild.domain.cycles import ImprovementStatus
 from selfbuild.domain.streams import StreamState
+from selfbuild.domain.workers import WorkerFacts
 from selfbuild.live import PendingStep
 from selfbuild.reading import RecordedState, RunningState
 from selfbuild.status import CLOUDWATCH_STEPS, LLM_STEPS, breaker_state, evolution_level, system_status
@@ -175,3 +176,23 @@ def test_metrics_count_the_last_day() -> None:
     assert (metrics.improvements_deployed, metrics.improvements_rolled_back) == (1, 1)
     assert (metrics.improvement_cycles_completed, metrics.cloudwatch_api_calls) == (1, 4)
     assert metrics.cycle_duration_seconds == 180.0
+
+
+def test_sandbox_is_what_the_newest_worker_found() -> None:
+    facts = WorkerFacts(
+        host="a",
+        queue="sandbox",
+        written_at=NOON,
+        sandbox_level="landlock",
+        enforced=("network",),
+        missing=("files: x",),
+    )
+
+    components = system_status(a_measurement(recorded=RecordedState(workers=(facts,)))).components
+
+    assert (components.sandbox.status, components.sandbox.level) == ("incomplete", "landlock")
+    assert components.sandbox.missing == ("files: x",)
+
+
+def test_sandbox_is_unknown_where_no_worker_has_told() -> None:
+    assert system_status(a_measurement(recorded=RecordedState())).components.sandbox.status == "unknown"

@@ -21,6 +21,7 @@ from tests.workflow.steps_double import Steps
 from workflows import steps
 from workflows.alarm_gate import AlarmGate
 from workflows.alarm_reconciler import AlarmReconciler
+from workflows.component import GenerateComponent
 from workflows.cycle_launcher import CycleLauncher
 from workflows.improvement import Improvement
 from workflows.improvement_cycle import ImprovementCycle
@@ -35,6 +36,7 @@ WORKFLOWS: Sequence[type] = (
     AlarmGate,
     AlarmReconciler,
     CycleLauncher,
+    GenerateComponent,
 )
 Serving = Callable[[Client, Steps], Any]
 

@@ -295,6 +295,21 @@ async def test_gate_that_could_not_decide_deploys_nothing(skipping: WorkflowEnvi
     assert doubles.calls["deploy"] == 0
 
 
+@pytest.mark.parametrize("heads", [[], [SHA_C]])
+async def test_what_a_person_must_agree_to_is_not_deployed(
+    skipping: WorkflowEnvironment, serving: Serving, heads: list[str]
+) -> None:
+    unsure = accepted(needs_approval=("no reproducer could be built",))
+    verdicts = [accepted(), unsure] if heads else [unsure]
+    doubles = Steps(gate=lambda request: verdicts.pop(0), heads=heads)
+
+    report = await run_cycle(skipping, serving, doubles)
+
+    assert report.improvements[0].status is ImprovementStatus.REJECTED
+    assert "no reproducer could be built" in report.improvements[0].reason
+    assert doubles.calls["deploy"] == 0
+
+
 async def test_branch_that_moved_is_validated_again(skipping: WorkflowEnvironment, serving: Serving) -> None:
     doubles = Steps(heads=[SHA_C])
 

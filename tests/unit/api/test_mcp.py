@@ -14,6 +14,7 @@ from tests.fakes.values import a_cycle
 from tests.unit.api.conftest import ADMIN_KEY
 
 TOOLS = {
+    "generate_component",
     "trigger_improvement_cycle",
     "get_system_status",
     "query_telemetry_insights",
@@ -99,7 +100,7 @@ def test_missing_choice_names_the_tenants(client: TestClient) -> None:
         pytest.param("trigger_improvement_cycle", {"tenant": "acme"}, 400, "unknown argument 'tenant'", id="unknown"),
         pytest.param("query_telemetry_insights", {"time_range_hours": 500}, 400, "time_range_hours", id="range"),
         pytest.param("rollback_improvement", {"improvement_id": "i"}, 400, "reason", id="missing"),
-        pytest.param("generate_component", {}, 404, "Unknown tool: generate_component", id="no-tool"),
+        pytest.param("make_coffee", {}, 404, "Unknown tool: make_coffee", id="no-tool"),
         pytest.param("get_cycle", {"cycle_id": "cycle_x"}, 404, "no cycle 'cycle_x'", id="no-cycle"),
     ],
 )
