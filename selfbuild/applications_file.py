@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -96,7 +96,11 @@ def _unknown_fields(model: type[BaseModel], table: Mapping[str, Any], prefix: st
             unknown.append(prefix + name)
             continue
         inner = _model_of(field.annotation)
-        if inner is not None and isinstance(value, dict):
+        if inner is not None and isinstance(value, dict) and get_origin(field.annotation) is dict:
+            for key, item in value.items():
+                if isinstance(item, dict):
+                    unknown.extend(_unknown_fields(inner, item, f"{prefix}{name}.{key}."))
+        elif inner is not None and isinstance(value, dict):
             unknown.extend(_unknown_fields(inner, value, f"{prefix}{name}."))
         elif inner is not None and isinstance(value, list):
             for number, item in enumerate(value):
@@ -106,7 +110,7 @@ def _unknown_fields(model: type[BaseModel], table: Mapping[str, Any], prefix: st
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model of a field that holds one, or a tuple of them."""
+    """The model of a field that holds one, a tuple of them, or names of them."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

@@ -10,6 +10,12 @@ from selfbuild.domain.telemetry import ArmCounts, Bucket
 
 _KINDS: dict[str, Kind] = {"errors_gone": "errors", "latency_down": "slow"}
 
+_UNTESTED = {
+    "growth_stopped": "whether the growth has stopped shows later, in the telemetry of the next cycles",
+    "calls_down": "whether fewer calls are made shows later, in the telemetry of the next cycles",
+}
+"""Promises that a canary's window is too short for, or that its counts do not hold."""
+
 ENOUGH_EXPECTED = 3.0
 """Errors the canary would have had at its baseline's rate; none at all then has a chance of e^-3 = 5 %."""
 LOG_CONFIDENCE = math.log(20)
@@ -43,7 +49,7 @@ def goal(buckets: Sequence[Bucket], *, component: str, expected_kind: str) -> Go
     after = _numbers([b.canary for b in own if b.canary is not None])
     kind = _KINDS.get(expected_kind)
     if kind is None:
-        reason = f"{component}: no effect that could be tested was promised ({expected_kind!r})"
+        reason = f"{component}: {_UNTESTED.get(expected_kind, f'no effect that could be tested ({expected_kind!r})')}"
         return Goal(outcome=GoalOutcome.TOO_EARLY, before=before, after=after, reason=reason)
     strata = strata_of(own, kind)
     outcome, reason = _errors_gone(strata) if kind == "errors" else _latency_down(own, strata, before, after)

@@ -14,7 +14,9 @@ _ACCESS = re.compile(
     r"|privileges?|entitlements?)(_|$)"
 )
 """Names that decide who may do what."""
-_ASKING = re.compile(r"auth(?!or(?!i))|permission|allow|verif|compare_digest|is_admin|has_role|may_|can_", re.IGNORECASE)
+_ASKING = re.compile(
+    r"auth(?!or(?!i))|permission|allow|verif|compare_digest|is_admin|has_role|may_|can_", re.IGNORECASE
+)
 """Calls that decide who may do what."""
 _WHERE = re.compile(r"\bWHERE\b")
 _REFUSING = re.compile(

@@ -1,0 +1,1 @@
+"""A gift shop: prices orders and estimates delivery."""
