@@ -103,8 +103,9 @@ def _tidied(value: Any) -> Any:
 
 
 def _quiet_libraries() -> None:
-    """Libraries that log each request or put payloads into their debug lines."""
-    for name in ("botocore", "boto3", "urllib3", "httpx2", "httpcore2", "anthropic", "aiosqlite", "asyncio", "mcp"):
+    """Libraries that log each request or put payloads, such as whole prompts, into their debug lines."""
+    clients = ("botocore", "boto3", "urllib3", "httpx2", "httpcore2", "anthropic", "openai")
+    for name in (*clients, "aiosqlite", "asyncio", "mcp"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)

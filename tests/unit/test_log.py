@@ -49,6 +49,15 @@ def test_standard_library_goes_the_same_way(capsys: pytest.CaptureFixture[str]) 
     assert (found["event"], found["step"], found["logger"]) == ("took 5 s", "collect", "some.library")
 
 
+@pytest.mark.parametrize("sdk", ["anthropic", "openai", "botocore", "httpx2"])
+def test_requests_in_debug_lines_of_an_sdk_are_never_written(sdk: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("DEBUG", "json")
+
+    logging.getLogger(f"{sdk}._base_client").debug("Request options: %s", {"prompt": "the code of a customer"})
+
+    assert capsys.readouterr().err == ""
+
+
 def test_below_the_level_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     configure("WARNING", "json")
 

@@ -121,8 +121,9 @@ def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value", "said"),
     [
         pytest.param("CLOUDWATCH_METRICS_PERIOD", "30", "at least 60 seconds", id="period"),
-        pytest.param("LLM_PROVIDER", "bedrock", "comes with a later release", id="bedrock"),
-        pytest.param("LLM_PROVIDER", "openai", "comes with a later release", id="openai"),
+        pytest.param("LLM_PROVIDER", "openai", "set OPENAI_API_KEY", id="openai-without-key"),
+        pytest.param("LLM_EFFORT", "huge", "'default', 'low'", id="effort"),
+        pytest.param("BEDROCK_ENDPOINT_URL", "localhost:4566", "must start with http", id="bedrock-endpoint"),
         pytest.param("LLM_PROVIDER", "gpt", "unknown", id="unknown-provider"),
         pytest.param("LLM_PROVIDER", "anthropic", "set ANTHROPIC_API_KEY", id="anthropic-without-key"),
         pytest.param("LLM_PROVIDER", "scripted", "set SCRIPTED_ANSWERS", id="scripted-without-answers"),
@@ -150,8 +151,9 @@ def test_wrong_value_names_the_setting_and_the_remedy(
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MCP_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+    for name in ("MCP_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", SECRET)
     monkeypatch.setenv("STORE_URL", f"postgresql+asyncpg://me:{SECRET}@host/db")
     monkeypatch.setenv("MCP_PORT", "1")
 
@@ -193,8 +195,50 @@ def test_provider_follows_the_credentials(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
     assert Settings.load(None).providers() == ("anthropic", "recipes")
 
-    monkeypatch.setenv("LLM_PROVIDER", "recipes, anthropic")
-    assert Settings.load(None).providers() == ("recipes", "anthropic")
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    assert Settings.load(None).providers() == ("anthropic", "openai", "recipes")
+
+    monkeypatch.setenv("LLM_PROVIDER", "recipes, bedrock, anthropic")
+    assert Settings.load(None).providers() == ("recipes", "bedrock", "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("url", "accepted"),
+    [
+        ("http://127.0.0.1:8080/v1", True),
+        ("http://localhost:11434/v1", True),
+        ("https://models.example.com/v1", False),
+    ],
+)
+def test_openai_server_on_this_machine_needs_no_key(
+    monkeypatch: pytest.MonkeyPatch, url: str, *, accepted: bool
+) -> None:
+    monkeypatch.setenv("LLM_PROVIDER", "openai,recipes")
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+
+    if accepted:
+        assert Settings.load(None).openai_is_local()
+        return
+    assert problems_of(lambda: Settings.load(None))[0].startswith("LLM_PROVIDER=openai: set OPENAI_API_KEY")
+
+
+def test_model_is_that_of_the_first_provider_with_a_model_unless_a_provider_has_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("LLM_PROVIDER", "recipes,bedrock,anthropic,openai")
+    monkeypatch.setenv("LLM_MODEL", "first")
+    monkeypatch.setenv("LLM_REPAIR_MODEL", "best")
+    monkeypatch.setenv("OPENAI_MODEL", "third")
+    names = ("recipes", "bedrock", "anthropic", "openai")
+
+    settings = Settings.load(None)
+    assert [settings.model_of(name) for name in names] == [None, "first", None, "third"]
+    assert [settings.repair_model_of(name) for name in names] == [None, "best", None, None]
+
+    monkeypatch.setenv("BEDROCK_MODEL", "own")
+    assert Settings.load(None).model_of("bedrock") == "own"
 
 
 def test_policy_takes_request_then_tenant_then_setting(monkeypatch: pytest.MonkeyPatch) -> None:

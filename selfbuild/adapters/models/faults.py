@@ -20,6 +20,8 @@ from selfbuild.domain.errors import (
 MAX_RETRY_AFTER_S = 600.0
 """Longer waits are cut: the header may ask for days, and a later attempt is told the rest."""
 MESSAGE_CHARS = 500
+SECRET_CHARS = 12
+"""Shorter keys are no secrets but what people give to local servers, such as `EMPTY`, and stand in code by chance."""
 
 _ERROR_OF_WORD: Mapping[str, type[SelfBuildError]] = {
     # Anthropic: limits of money, some with status 429. `ramp_limit_exceeded` is none: it asks to come later.
@@ -128,7 +130,7 @@ class Wording:
 
     def __init__(self, provider: str, *secrets: str | None) -> None:
         self.provider = provider
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._secrets = tuple(secret for secret in secrets if secret and len(secret) >= SECRET_CHARS)
 
     def __repr__(self) -> str:
         return f"Wording({self.provider!r})"

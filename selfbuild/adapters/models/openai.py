@@ -92,7 +92,7 @@ class OpenAiModel(ProviderModel):
             name="openai",
             model=self._options.model,
             max_tokens=self._options.max_tokens,
-            wording=Wording("openai", key),
+            wording=Wording("openai", None if key == NO_KEY else key),
             prices=prices,
         )
         self._now = now

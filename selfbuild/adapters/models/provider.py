@@ -107,7 +107,12 @@ class ProviderModel(ABC):
     async def _answered(self, request: ModelRequest, model: str, *, timeout_s: float) -> Reply:
         """The answer; every error of others becomes one of ours."""
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
-        theirs: tuple[type[Exception], ...] = (*self.vendor_errors, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError)
+        theirs: tuple[type[Exception], ...] = (
+            *self.vendor_errors,
+            httpx2.HTTPError,
+            json.JSONDecodeError,
+            UnicodeDecodeError,
+        )
         try:
             # The SDKs' time-outs are for each read: a trickling answer would never reach them.
             async with asyncio.timeout(timeout_s):
