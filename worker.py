@@ -45,9 +45,11 @@ from selfbuild.adapters.component_store import SqlComponents
 from selfbuild.adapters.gate import GateRunner
 from selfbuild.adapters.gate.components import ComponentGateRunner
 from selfbuild.adapters.git_repository import GitRepository
+from selfbuild.adapters.metered_model import MeteredModel
 from selfbuild.adapters.process_release import ProcessRelease
 from selfbuild.adapters.sandbox import NoSandbox, find_sandbox
 from selfbuild.adapters.scaffold_generator import ScaffoldGenerator
+from selfbuild.adapters.spend_store import SqlSpendLedger
 from selfbuild.adapters.store import SqlStore
 from selfbuild.adapters.telemetry_store import HotEvents
 from selfbuild.alarm_listener import AlarmListener
@@ -59,7 +61,7 @@ from selfbuild.leave import leave
 from selfbuild.live import LiveWorkflows
 from selfbuild.log import configure
 from selfbuild.model_setup import language_models, patch_generators
-from selfbuild.ports import LanguageModel, Sandbox, SandboxStatus
+from selfbuild.ports import LanguageModel, Sandbox, SandboxStatus, SpendLedger
 from selfbuild.sandbox_check import check_sandbox
 from selfbuild.schedules import ensure_alarm_reconciler, ensure_schedules
 from selfbuild.settings import Settings
@@ -121,7 +123,7 @@ async def build_activities(
         retention=timedelta(days=settings.telemetry_retention_days),
     )
     analysis = AnalysisActivities(artifacts, repository)
-    models = _models(settings, stack, queues)
+    models = _models(settings, SqlSpendLedger(records.engine), stack, queues)
     generation = GenerationActivities(patch_generators(settings, models), repository, records, artifacts)
     sandbox, sandbox_status = await _sandbox(settings, records, stack, queues)
     gate = GateRunner(sandbox, python=sys.executable, sandbox_status=sandbox_status)
@@ -220,12 +222,15 @@ def alarm_router(settings: Settings, client: Client) -> AlarmRouter:
     )
 
 
-def _models(settings: Settings, stack: AsyncExitStack, queues: Sequence[str]) -> dict[str, LanguageModel]:
-    """The language models of the settings, only where this worker asks any: others need neither keys nor SDKs."""
+def _models(
+    settings: Settings, ledger: SpendLedger, stack: AsyncExitStack, queues: Sequence[str]
+) -> dict[str, LanguageModel]:
+    """The language models of the settings within their budgets, only where this worker asks any: others need neither
+    keys nor SDKs."""
     models = language_models(settings) if steps.LLM_QUEUE in queues else {}
     for model in models.values():
         stack.push_async_callback(model.aclose)
-    return models
+    return {name: MeteredModel(model, ledger, settings.llm_budgets()) for name, model in models.items()}
 
 
 def _workers(

@@ -16,7 +16,6 @@ from selfbuild.gate import PathPolicy
 from selfbuild.ports import Artifacts, PatchGenerator, Records, Repository
 from workflows import steps
 
-
 _EFFECTS = {
     InsightType.ERROR_PATTERN: "errors_gone",
     InsightType.RESOURCE_EXHAUSTION: "growth_stopped",
@@ -79,6 +78,7 @@ class GenerationActivities:
             opportunity=opportunity,
             files=tuple(SourceFile(path=path, text=texts[path]) for path in shown),
             target_symbols=symbols,
+            missing_key_defaults=application.recipes.missing_key_defaults,
             recipes=application.recipes,
             callers=find_callers(texts, symbols, shown=shown),
             conventions=conventions(texts | {each.path: each.text for each in settings}),

@@ -34,6 +34,7 @@ class ValidationActivities:
                 shown_files=request.shown_files,
                 target_symbols=target_symbols(request.opportunity),
                 quality_threshold=request.quality_threshold,
+                insight=request.opportunity.insight,
             )
             shown = await self._repository.read(request.application, request.base_sha, request.shown_files)
             sources = {each.path: each.text for each in shown}

@@ -330,8 +330,12 @@ class Gate(Protocol):
         shown_files: Sequence[str],
         target_symbols: Mapping[str, Sequence[str]],
         quality_threshold: float,
+        insight: Insight | None = None,
     ) -> GateReport:
         """Every check, cheap to dear. A refusal is a value with check, place and remedy.
+
+        Of a patch for an error `insight`, the error must happen before and not after; of one for any other, behaviour
+        must stay. Without an insight neither is looked at.
 
         Raises:
             Unreachable: the sandbox did not start. That is never a verdict on the patch.

@@ -183,7 +183,7 @@ class Improvement:
             return "the same patch again", "You proposed this patch before, and it was refused."
         gate = await self._validate(generated, patch)
         if gate.accepted:
-            self._needs_approval = gate.needs_approval
+            self._needs_approval = _unproven(provider, gate)
             return None, ""
         self._tried.append(patch.fingerprint)
         attack = gate.reason_class in SECURITY_CLASSES and provider != "recipes"
@@ -294,8 +294,9 @@ class Improvement:
                 if not gate.accepted:
                     self._end(ImprovementStatus.REJECTED, f"no longer passes on {head[:12]}: {gate.message}")
                     return
-                if gate.needs_approval:
-                    why = "; ".join(gate.needs_approval)
+                unproven = _unproven(patch.provider, gate)
+                if unproven:
+                    why = "; ".join(unproven)
                     self._end(ImprovementStatus.REJECTED, f"a person must agree to it on {head[:12]}: {why}")
                     return
             if await self._try_release(generated, patch, f"{self._request.improvement_id}-r{attempt}"):
@@ -511,6 +512,11 @@ class Improvement:
             )
         except ActivityError as error:
             workflow.logger.warning("improvement.not_recorded", extra={"error_message": str(error)})
+
+
+def _unproven(provider: str, gate: GateReport) -> tuple[str, ...]:
+    """Why a person must agree. A recipe's preconditions stand for what the gate could not show of its behaviour."""
+    return gate.needs_approval if provider == "recipes" else (*gate.needs_approval, *gate.unshown)
 
 
 def _subject(text: str) -> str:

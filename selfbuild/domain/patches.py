@@ -114,6 +114,14 @@ class CheckName(StrEnum):
     TYPES = "types"
     SECURITY = "security"
     TESTS = "tests"
+    REPRODUCER = "reproducer"
+    """Of a patch for an error: it happens on the base as reported, and no longer on the patch."""
+    BEHAVIOUR = "behaviour"
+    """Of any other patch, as the two below: the changed functions do what they did."""
+    MUTANTS = "mutants"
+    """Faults put into the changed lines would have been found."""
+    SPEED = "speed"
+    """The changed functions need no more processor time."""
 
 
 class CheckVerdict(StrEnum):
@@ -156,6 +164,9 @@ class GateReport(Value):
     """What this failure has in common with others of the same cause; empty when accepted."""
     needs_approval: tuple[str, ...] = ()
     """Why a person must agree although the patch passed: what could not be shown."""
+    unshown: tuple[str, ...] = ()
+    """What could not be shown of the behaviour: a person must agree, unless a recipe whose rule proves it made the
+    patch."""
     diff: str = ""
     """Unified diff, computed by the gate from old and new text."""
     changed_lines: int = 0

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,14 @@ def run_stack(tmp_path: Path) -> Iterator[StackFactory]:
 
     @contextmanager
     def start(
-        *, hold: str = "", bad_patch: bool = False, ports: Ports | None = None, state: Path | None = None
+        *,
+        hold: str = "",
+        bad_patch: bool = False,
+        ports: Ports | None = None,
+        state: Path | None = None,
+        settings: Mapping[str, str] = {},
     ) -> Iterator[Run]:
-        settings = {**FAST, "HOLD_STEPS": hold, "HOLD_FOLDER": str(tmp_path)}
+        settings = {**FAST, "HOLD_STEPS": hold, "HOLD_FOLDER": str(tmp_path), **settings}
         if bad_patch:
             settings |= BAD_PATCH
         plan = Plan(

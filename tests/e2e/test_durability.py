@@ -11,6 +11,7 @@ pytestmark = pytest.mark.timeout(600)
 
 def kept_once(run: Run, cycle: dict[str, Any]) -> None:
     """What must hold after a cycle with one good patch."""
+    assert len(cycle["improvements"]) == 1, f"{cycle}\n{run.logs()}"
     (improvement,) = cycle["improvements"]
     assert cycle["outcome"] == "improved", f"{improvement['reason']}\n{run.logs()}"
     release = improvement["release"]

@@ -59,11 +59,16 @@ async def measured(name: CheckName, tool: str, check: Callable[[], Awaitable[Out
     """Run a check and say what came of it and how long it took."""
     started = time.perf_counter()
     outcome = await check()
+    return result_of(name, tool, outcome, (time.perf_counter() - started) * 1000)
+
+
+def result_of(name: CheckName, tool: str, outcome: Outcome, duration_ms: float) -> CheckResult:
+    """The check's record."""
     return CheckResult(
         name=name,
         verdict=outcome.verdict,
         tool=tool,
-        duration_ms=(time.perf_counter() - started) * 1000,
+        duration_ms=duration_ms,
         place=outcome.place,
         remedy=outcome.remedy[:_REMEDY_CHARACTERS] if outcome.remedy else None,
         findings=outcome.findings,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from selfbuild.adapters.gate.behaviour.versions import Versions
+from selfbuild.adapters.gate.effect import Effect, check_effect
 from selfbuild.adapters.gate.imports_check import imports
 from selfbuild.adapters.gate.outcome import Outcome, measured, skipped
 from selfbuild.adapters.gate.static_checks import lint, security
@@ -19,6 +21,7 @@ from selfbuild.adapters.gate.workspace import Listing, Workspace, digest_tree, l
 from selfbuild.domain.applications import Application
 from selfbuild.domain.base import Verdict
 from selfbuild.domain.errors import Misconfigured
+from selfbuild.domain.insights import Insight
 from selfbuild.domain.patches import CheckName, CheckResult, CheckVerdict, GateReport, Patch
 from selfbuild.gate import GuardResult, PathPolicy, guard, quality_score
 from selfbuild.gate.guard import first_failure
@@ -38,6 +41,20 @@ class _Case:
     old: dict[str, str]
     guarded: GuardResult
     workspace: Workspace
+    insight: Insight | None
+
+    @property
+    def versions(self) -> Versions:
+        """What differs, for those who run both."""
+        new = dict(self.guarded.files)
+        return Versions(
+            self.base_tree,
+            self.workspace.patched_tree,
+            {path: self.old[path] for path in new},
+            new,
+            self.python,
+            tuple(self.application.repository.test_command),
+        )
 
 
 class GateRunner:
@@ -79,6 +96,7 @@ class GateRunner:
         shown_files: Sequence[str],
         target_symbols: Mapping[str, Sequence[str]],
         quality_threshold: float,
+        insight: Insight | None = None,
     ) -> GateReport:
         """Say whether the patch may be deployed. The base tree is read only.
 
@@ -89,6 +107,7 @@ class GateRunner:
             shown_files: What the generator was shown; nothing else may change.
             target_symbols: Path -> functions and classes that may change; a path without an entry may change anywhere.
             quality_threshold: Smallest quality score that is accepted, 0 to 1.
+            insight: What the patch is for; decides whether it has to repair an error or to keep behaviour.
 
         Raises:
             Unreachable: the sandbox did not start; try again.
@@ -96,16 +115,19 @@ class GateRunner:
         listing = await asyncio.to_thread(list_tree, base_tree)
         guarded, old = await self._guard(patch, base_tree, application, shown_files, target_symbols, listing)
         checks = list(guarded.checks)
+        effect = Effect()
         if guarded.accepted:
             with workspace(base_tree, old, guarded.files) as prepared:
                 digest = await asyncio.to_thread(digest_tree, base_tree, listing)
                 python = application.repository.python or self._python
-                case = _Case(base_tree, digest, application, python, old, guarded, prepared)
-                checks += await self._run_checks(case)
-        report = _report(guarded, checks, quality_threshold)
+                case = _Case(base_tree, digest, application, python, old, guarded, prepared, insight)
+                made, effect = await self._run_checks(case)
+                checks += made
         unsafe = self.sandbox_status.approval_reason if self.sandbox_status is not None else None
-        if unsafe is not None:
-            report = report.model_copy(update={"needs_approval": (*report.needs_approval, unsafe)})
+        needs_approval = (*effect.needs_approval, *((unsafe,) if unsafe is not None else ()))
+        report = _report(guarded, checks, quality_threshold).model_copy(
+            update={"needs_approval": needs_approval, "unshown": effect.unshown}
+        )
         _log.info("patch.validated", verdict=report.verdict, reason=report.reason_class, quality=report.quality_score)
         return report
 
@@ -131,11 +153,14 @@ class GateRunner:
         )
         return guarded, old
 
-    async def _run_checks(self, case: _Case) -> list[CheckResult]:
+    async def _run_checks(self, case: _Case) -> tuple[list[CheckResult], Effect]:
         checks = await self._static(case)
         if first_failure(checks) is None:
             checks.append(await measured(CheckName.TESTS, _tool("pytest"), lambda: self._test(case)))
-        return checks
+        if case.insight is not None and checks[-1].name == CheckName.TESTS and first_failure(checks) is None:
+            effect = await check_effect(self._sandbox, case.versions, case.insight)
+            return [*checks, *effect.checks], effect
+        return checks, Effect()
 
     async def _static(self, case: _Case) -> list[CheckResult]:
         """All of them, whether one fails or not: a repair should know everything at once."""

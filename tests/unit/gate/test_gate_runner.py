@@ -15,9 +15,11 @@ from selfbuild.adapters.sandbox import NoSandbox, find_sandbox
 from selfbuild.domain.applications import Application, ProcessTarget, RepositoryConfig, TelemetryConfig
 from selfbuild.domain.base import Verdict
 from selfbuild.domain.errors import Unreachable
+from selfbuild.domain.insights import InsightType
 from selfbuild.domain.patches import CheckName, CheckVerdict, Edit, GateReport, Patch
 from selfbuild.ports import Sandbox, SandboxLimits, SandboxResult, SandboxStatus
 from tests.fakes.sandbox import FakeSandbox
+from tests.fakes.values import an_insight
 
 TOPICS = '''"""Topics."""
 
@@ -147,10 +149,13 @@ def verdicts(report: GateReport) -> dict[str, CheckVerdict]:
 async def test_good_patch_passes_every_check_in_order(real: Sandbox, base: Path, gate: Gate) -> None:
     before = sorted((path, path.read_bytes()) for path in base.rglob("*") if path.is_file())
 
-    report = await validate(gate(real), base, change(SLOW, FAST))
+    slow = an_insight(insight_type=InsightType.PERFORMANCE_DEGRADATION)
+    report = await validate(gate(real), base, change(SLOW, FAST), insight=slow)
 
     assert report.accepted, report.message
-    assert [check.name for check in report.checks if check.name != "syntax"] == [n for n in CheckName if n != "syntax"]
+    apart = (CheckName.SYNTAX, CheckName.REPRODUCER)
+    assert [check.name for check in report.checks if check.name != "syntax"] == [n for n in CheckName if n not in apart]
+    assert (report.needs_approval, report.unshown) == ((), ())
     assert set(verdicts(report).values()) == {CheckVerdict.PASSED}
     assert report.quality_score == 1.0
     assert (report.files, report.changed_lines > 0, report.reason_class) == (("notes/topics.py",), True, None)
