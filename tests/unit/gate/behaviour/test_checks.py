@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from selfbuild.adapters.gate.behaviour.calls import RecordedCalls, record_calls
-from selfbuild.adapters.gate.behaviour.checks import check_behaviour
 from selfbuild.adapters.gate.behaviour.differential import differences
 from selfbuild.adapters.gate.behaviour.micro_benchmark import judge, micro_benchmark, ratio_of
 from selfbuild.adapters.gate.behaviour.mutants import mutants
-from selfbuild.domain.patches import CheckVerdict
+from selfbuild.adapters.gate.effect import check_effect
+from selfbuild.domain.insights import InsightType
+from selfbuild.domain.patches import CheckName, CheckVerdict
 from selfbuild.gate.changes import FunctionRef
 from selfbuild.ports import Sandbox
 from tests.fakes.sandbox import FakeSandbox
+from tests.fakes.values import an_insight
 from tests.unit.gate.behaviour.applications import PATH, versions
 
 SLOW = (
@@ -32,24 +34,39 @@ FUNCTION = FunctionRef(PATH, "distinct")
 
 
 async def test_good_patch_passes_all_three(real: Sandbox, tmp_path: Path) -> None:
-    found = await check_behaviour(real, versions(tmp_path, SLOW, FAST, TESTS))
+    found = await check_effect(real, versions(tmp_path, SLOW, FAST, TESTS), an_insight())
 
-    assert len(found.calls.calls) == 1
-    assert found.compared.outcome.verdict is CheckVerdict.PASSED, found.compared.outcome
-    assert found.compared.cases > 20
-    assert found.mutants.outcome.verdict is CheckVerdict.PASSED, found.mutants
-    assert found.mutants.killed > 0
-    assert found.speed.verdict is CheckVerdict.PASSED, found.speed
-    assert "x faster" in found.speed.findings[-1]
+    assert [check.name for check in found.checks] == [CheckName.BEHAVIOUR, CheckName.MUTANTS, CheckName.SPEED]
+    assert {check.verdict for check in found.checks} == {CheckVerdict.PASSED}, found.checks
+    assert "x faster" in found.checks[-1].findings[-1]
+    assert found.unshown == found.needs_approval == ()
 
 
 async def test_changed_behaviour_ends_the_checks(real: Sandbox, tmp_path: Path) -> None:
-    found = await check_behaviour(
-        real, versions(tmp_path, SLOW, SLOW.replace("return seen", "return seen[::-1]"), TESTS)
-    )
+    given = versions(tmp_path, SLOW, SLOW.replace("return seen", "return seen[::-1]"), TESTS)
 
-    assert found.compared.outcome.verdict is CheckVerdict.FAILED
-    assert (found.speed.verdict, found.mutants.outcome.verdict) == (CheckVerdict.SKIPPED, CheckVerdict.SKIPPED)
+    (check,) = (await check_effect(real, given, an_insight())).checks
+
+    assert (check.name, check.verdict) == (CheckName.BEHAVIOUR, CheckVerdict.FAILED)
+
+
+async def test_behaviour_that_cannot_be_shown_is_said(real: Sandbox, tmp_path: Path) -> None:
+    old = "import socket\ndef fetch(host):\n    return socket.create_connection((host, 80)).recv(9)\n"
+    given = versions(tmp_path, old, old.replace("80)", "80), timeout=3"), "def test_nothing():\n    pass\n")
+
+    found = await check_effect(real, given, an_insight())
+
+    assert found.needs_approval == ()
+    assert "behaviour not shown" in found.unshown[0]
+
+
+async def test_error_without_a_reproducer_needs_a_person(real: Sandbox, tmp_path: Path) -> None:
+    insight = an_insight(insight_type=InsightType.ERROR_PATTERN, error_type=None)
+
+    found = await check_effect(real, versions(tmp_path, SLOW, FAST, TESTS), insight)
+
+    assert [check.verdict for check in found.checks] == [CheckVerdict.SKIPPED]
+    assert found.needs_approval == ("no reproducer could be built: telemetry names no error type or no function",)
 
 
 async def test_faults_are_not_found_without_tests_or_comparison(real: Sandbox, tmp_path: Path) -> None:
