@@ -1,5 +1,7 @@
 def request(rng, sick):
-    return "/votes", {"ballots": [{"choice": rng.choice("abc"), "n": rng.randint(1, 10**6)} for _ in range(rng.randint(1, 4))]}
+    return "/votes", {
+        "ballots": [{"choice": rng.choice("abc"), "n": rng.randint(1, 10**6)} for _ in range(rng.randint(1, 4))]
+    }
 
 
 def rate(elapsed_s):

@@ -13,4 +13,8 @@ def test_upcoming_is_sorted():
 
 
 def test_board():
-    assert board({"name": "Opera", "timetable": TIMETABLE}, "17:20") == {"stop": "Opera", "next": "17:40", "lines": ["5"]}
+    assert board({"name": "Opera", "timetable": TIMETABLE}, "17:20") == {
+        "stop": "Opera",
+        "next": "17:40",
+        "lines": ["5"],
+    }

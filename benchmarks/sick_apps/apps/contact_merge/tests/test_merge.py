@@ -2,7 +2,10 @@ from contacts.merge import clean, merge
 
 
 def test_first_wins():
-    books = [[{"email": "a@x.example", "name": "Ada"}], [{"email": "A@x.example ", "name": "Other"}, {"email": "b@x.example"}]]
+    books = [
+        [{"email": "a@x.example", "name": "Ada"}],
+        [{"email": "A@x.example ", "name": "Other"}, {"email": "b@x.example"}],
+    ]
     assert merge(books) == [{"email": "a@x.example", "name": "Ada"}, {"email": "b@x.example", "name": ""}]
 
 

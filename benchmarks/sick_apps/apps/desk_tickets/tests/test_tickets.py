@@ -5,7 +5,11 @@ from desk.tickets import describe, priority
 def test_ticket_of_an_agent():
     ticket = {"id": 7, "title": " Printer on fire ", "agent_id": 2, "priority": "high"}
     assert describe(ticket, staff()) == {
-        "id": 7, "title": "Printer on fire", "priority": "high", "assigned_to": "Kofi", "team": "hardware",
+        "id": 7,
+        "title": "Printer on fire",
+        "priority": "high",
+        "assigned_to": "Kofi",
+        "team": "hardware",
     }
 
 

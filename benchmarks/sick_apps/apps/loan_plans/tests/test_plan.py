@@ -10,5 +10,8 @@ def test_longer_costs_more():
 
 
 def test_cheapest_first():
-    offers = [{"bank": "B", "amount": 100_000, "rate": 500, "months": 24}, {"bank": "A", "amount": 100_000, "rate": 300, "months": 24}]
+    offers = [
+        {"bank": "B", "amount": 100_000, "rate": 500, "months": 24},
+        {"bank": "A", "amount": 100_000, "rate": 300, "months": 24},
+    ]
     assert [p["bank"] for p in cheapest(offers)] == ["A", "B"]

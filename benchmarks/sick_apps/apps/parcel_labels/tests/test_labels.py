@@ -6,7 +6,10 @@ from shell import BadRequest
 
 
 def parcel(weight=400, country="DE"):
-    return {"to": {"name": "Ada", "zip": "10115", "city": "Berlin", "country": country}, "dimensions": {"weight_g": weight}}
+    return {
+        "to": {"name": "Ada", "zip": "10115", "city": "Berlin", "country": country},
+        "dimensions": {"weight_g": weight},
+    }
 
 
 def test_label_names_sender_and_receiver():

@@ -5,7 +5,9 @@ FAMILIES = ["".join((a, b)) for a in string.ascii_uppercase[:24] for b in string
 
 
 def family_pattern(family):
-    return re.compile(rf"^{family}-(?P<size>XS|S|M|L|XL)-(?P<colour>[a-z]{{3,12}})-(?P<batch>\d{{4,8}})(?P<check>[0-9X])$")
+    return re.compile(
+        rf"^{family}-(?P<size>XS|S|M|L|XL)-(?P<colour>[a-z]{{3,12}})-(?P<batch>\d{{4,8}})(?P<check>[0-9X])$"
+    )
 
 
 def is_valid(sku):
