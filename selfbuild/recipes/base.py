@@ -2,14 +2,15 @@
 
 import ast
 import keyword
+import re
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Protocol
 
 import libcst as cst
 from libcst.codemod import CodemodContext
-from libcst.codemod.visitors import AddImportsVisitor
+from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
 from libcst.metadata import (
     ExpressionContextProvider,
     MetadataWrapper,
@@ -30,6 +31,9 @@ SOURCE_CHARACTERS = 300_000
 
 NESTING = 200
 """Deepest syntax tree that is read; of 600 files of the standard library and of packages the deepest has 21 levels."""
+
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 class RecipePatch(Value):
@@ -208,10 +212,48 @@ def _transformed(source: str, rule: Rule, summary: str, nothing: str, effect: Ex
         return Refusal(reason="; ".join(dict.fromkeys(rule.refused[:5])) or nothing)
     if rule.importing:
         changed = AddImportsVisitor(rule.context).transform_module(changed)
-    result = changed.code
-    _must_compile(result)
+    _must_compile(changed.code)
+    result = _without_orphans(source, changed).code
     what = ", ".join(dict.fromkeys(rule.applied))
     return RecipePatch(source=result, summary=f"{summary}: {what}"[:500], expected_effect=effect)
+
+
+def _without_orphans(before: str, changed: cst.Module) -> cst.Module:
+    """Without the imports that only the replaced code used: linters would find them, and rightly."""
+    was, is_ = _names_in(before), _names_in(changed.code)
+    context, found = CodemodContext(), False
+    for module, member, alias in _imports(before):
+        name = alias or member or module
+        if name in was and name not in is_:
+            RemoveImportsVisitor.remove_unused_import(context, module, member, alias)
+            found = True
+    return RemoveImportsVisitor(context).transform_module(changed) if found else changed
+
+
+def _imports(source: str) -> Iterator[tuple[str, str | None, str | None]]:
+    """(module, member, alias) of the top level; `import a.b` is left out: others may rely on the name it binds."""
+    for node in _tree(source).body:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None, alias.asname) for alias in node.names if "." not in alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((node.module, alias.name, alias.asname) for alias in node.names)
+
+
+def _names_in(source: str) -> frozenset[str]:
+    """Names that are read or bound, and the words of all texts, which may be annotations or `__all__`."""
+    found: set[str] = set()
+    for node in ast.walk(_tree(source)):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 200:
+            found.update(_WORD.findall(node.value))
+    return frozenset(found)
+
+
+def _tree(source: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 def _must_compile(source: str) -> None:
