@@ -5,6 +5,7 @@ import ast
 import libcst as cst
 from libcst.metadata import ExpressionContext, ExpressionContextProvider
 
+from selfbuild.domain.applications import Scalar
 from selfbuild.domain.insights import InsightType
 from selfbuild.domain.patches import ExpectedEffect, PatchRequest
 from selfbuild.recipes.base import RecipePatch, Refusal, RefusedError, Rule, code_of, functions_of, run_rule
@@ -32,8 +33,9 @@ class MissingKey:
             return Refusal(reason="the error names no text key")
         if location is None or location.path != path or (location.line is None and location.function is None):
             return Refusal(reason="the traceback names no place in this file")
-        default = request.missing_key_defaults.get(key)
-        if default is None:
+        defaults: dict[str, Scalar] = {**request.recipes.value_defaults, **request.missing_key_defaults}
+        default = defaults.get(key)
+        if key not in defaults:
             return Refusal(reason=f"the application's policy gives no default for the key {key!r}")
         functions = functions_of(request, path) if location.function else None
         return run_rule(
@@ -55,7 +57,7 @@ def _key(message: str | None) -> str | None:
 
 
 class _Rule(Rule):
-    def __init__(self, functions: frozenset[str] | None, key: str, default: str, line: int | None) -> None:
+    def __init__(self, functions: frozenset[str] | None, key: str, default: Scalar, line: int | None) -> None:
         super().__init__(functions)
         self._key = key
         self._default = default
@@ -137,11 +139,15 @@ class _Rule(Rule):
             func=cst.Attribute(value=updated_node.value, attr=cst.Name("get")),
             args=[
                 cst.Arg(index.value, comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))),
-                cst.Arg(cst.SimpleString(_quoted(self._default))),
+                cst.Arg(_expression(self._default)),
             ],
             lpar=updated_node.lpar,
             rpar=updated_node.rpar,
         )
+
+
+def _expression(value: Scalar) -> cst.BaseExpression:
+    return cst.SimpleString(_quoted(value)) if isinstance(value, str) else cst.parse_expression(repr(value))
 
 
 def _quoted(text: str) -> str:

@@ -34,11 +34,14 @@ class MissingValue:
     """Gives one failing read, division or conversion the value of `value_defaults`.
 
     `user.name` becomes `(user.name if user is not None else "unknown")`, `xs[0]` becomes `(xs[0] if xs else V)`,
-    `a / n` becomes `(a / n if n else V)`, `n = int(raw)` gets a handler of the error that sets `n = V`.
+    `xs[i]["at"]` becomes `(xs[i]["at"] if -len(xs) <= i < len(xs) else V)`, `a / n` becomes `(a / n if n else V)`,
+    `n = int(raw)` gets a handler of the error that sets `n = V`. Further reads of an object that was None, in the
+    same function and without a question before them, get their values too: they would fail next.
 
-    Refuses unless the traceback names file and line and the error is one of these, exactly one expression of the line
-    can have failed so, it stands in a function, its operand may be read twice, and the policy has a value for the
-    key, the attribute, the variable assigned to or the function that returns it. A value is never guessed.
+    Refuses unless the traceback names file and line and the error is one of these, the expressions of the line that
+    can have failed so read the same object, it stands in a function, its operand may be read twice, and the policy has
+    a value for the key, the attribute, the variable assigned to or the function that returns it. A value is never
+    guessed.
     """
 
     name = "missing_value"
@@ -85,15 +88,37 @@ class _Rule(PlannedRule):
         here = [node for node in self._candidates(module) if self.line(node) == self._line and self.in_function(node)]
         if not here:
             return
-        if len(here) > 1:
+        if len({code_of(_operand(node)) for node in here}) > 1:
             raise RefusedError(f"line {self._line}: {len(here)} expressions can have failed: which one is not known")
-        node = here[0]
-        if self._guarded(node):
+        if any(self._guarded(node) for node in here):
             raise RefusedError(f"line {self._line}: the expression has a value for that case already")
-        if self._kind == "number":
-            self._handle(node)
-        else:
-            self._condition(node)
+        for node in [*here, *self._again(here[0], module)]:
+            if self._kind == "number":
+                self._handle(node)
+            else:
+                self._condition(node)
+
+    def _again(self, node: cst.BaseExpression, module: cst.Module) -> Iterator[cst.BaseExpression]:
+        """Further reads of the same absent object in the same function, which would fail next."""
+        if self._kind != "none":
+            return
+        operand, function = code_of(_operand(node)), self.function(node)
+        reads = [*walk(module, cst.Attribute), *(each for each in walk(module, cst.Subscript) if self._is_load(each))]
+        for each in reads:
+            same = code_of(_operand(each)) == operand and self.function(each) is function
+            if same and self.line(each) > self._line and self._is_unconditional(each):
+                yield each
+
+    def _is_unconditional(self, node: cst.BaseExpression) -> bool:
+        """Whether nothing between the function and the read asks for the object first."""
+        operand, current = code_of(_operand(node)), self.parent(node)
+        while current is not None and not isinstance(current, cst.FunctionDef):
+            if isinstance(current, cst.If | cst.IfExp | cst.While) and operand in code_of(current.test):
+                return False
+            if isinstance(current, cst.BooleanOperation):
+                return False
+            current = self.parent(current)
+        return True
 
     def _candidates(self, module: cst.Module) -> Iterator[cst.BaseExpression]:
         if self._kind == "none":
@@ -103,14 +128,17 @@ class _Rule(PlannedRule):
             else:
                 yield from (each for each in walk(module, cst.Attribute) if each.attr.value == found.group(1))
         elif self._kind == "index":
-            yield from (each for each in walk(module, cst.Subscript) if _end_index(each) and self._is_load(each))
+            yield from (each for each in walk(module, cst.Subscript) if _is_plain_index(each) and self._is_load(each))
         elif self._kind == "division":
             divisions = (cst.Divide, cst.FloorDivide, cst.Modulo)
             yield from (each for each in walk(module, cst.BinaryOperation) if isinstance(each.operator, divisions))
         else:
-            yield from (
-                each for each in walk(module, cst.Call) if self.is_one_of(each.func, _CONVERSIONS) and each.args
-            )
+            failed = _CONVERSIONS
+            if "could not convert" in self._message:
+                failed = frozenset({"builtins.float"})
+            elif "for int()" in self._message:
+                failed = frozenset({"builtins.int"})
+            yield from (each for each in walk(module, cst.Call) if self.is_one_of(each.func, failed) and each.args)
 
     def _is_load(self, node: cst.Subscript) -> bool:
         return not isinstance(self.parent(node), cst.AssignTarget | cst.AugAssign | cst.Del)
@@ -123,12 +151,30 @@ class _Rule(PlannedRule):
         if isinstance(parent, cst.Call) and parent.func is node:
             self._read_default(node, operand)
             return
+        read = self._whole_read(node)
+        parent = self.parent(read)
         if isinstance(parent, cst.AssignTarget | cst.AugAssign | cst.Del | cst.Attribute | cst.Subscript):
             raise RefusedError(f"line {self._line}: more is done with the value than reading it")
-        self._swap(node, operand, self._value(node, operand))
+        if isinstance(parent, cst.Call) and parent.func is read:
+            raise RefusedError(f"line {self._line}: more is done with the value than reading it")
+        self._swap(read, self._test(node, operand), self._value(read, operand))
 
-    def _swap(self, node: cst.BaseExpression, operand: cst.BaseExpression, value: str) -> None:
-        test = f"{code_of(operand)} is not None" if self._kind == "none" else code_of(operand)
+    def _whole_read(self, node: cst.BaseExpression) -> cst.BaseExpression:
+        """`xs[0]["at"]` for `xs[0]`: where the first is not there, neither is what is read of it."""
+        current, parent = node, self.parent(node)
+        while isinstance(parent, cst.Attribute | cst.Subscript) and parent.value is current:
+            current, parent = parent, self.parent(parent)
+        return current
+
+    def _test(self, node: cst.BaseExpression, operand: cst.BaseExpression) -> str:
+        text = code_of(operand)
+        if self._kind == "none":
+            return f"{text} is not None"
+        if self._kind == "index" and isinstance(node, cst.Subscript) and not _end_index(node):
+            return f"-len({text}) <= {code_of(node.slice[0]).strip()} < len({text})"
+        return text
+
+    def _swap(self, node: cst.BaseExpression, test: str, value: str) -> None:
         text = f"({code_of(node)} if {test} else {value})"
         self.swaps[node] = lambda _: cst.parse_expression(text)
         self.applied.append(f"{code_of(node)[:60]} on line {self._line}")
@@ -222,6 +268,12 @@ def _repeatable(node: cst.BaseExpression) -> bool:
 
 def _end_index(node: cst.Subscript) -> bool:
     return len(node.slice) == 1 and code_of(node.slice[0]).strip() in ("0", "-1")
+
+
+def _is_plain_index(node: cst.Subscript) -> bool:
+    """One index, of which evaluating it twice changes nothing."""
+    index = node.slice[0].slice if len(node.slice) == 1 else None
+    return _end_index(node) or (isinstance(index, cst.Index) and isinstance(index.value, cst.Name | cst.Integer))
 
 
 def _keys(node: cst.CSTNode) -> Iterator[str]:

@@ -36,6 +36,14 @@ def test_missing_key_takes_the_read_on_the_line_of_the_traceback() -> None:
     assert "several different reads" in refused("missing_key", source, a_key_error())
 
 
+def test_missing_key_reads_a_number_of_the_policy() -> None:
+    request = a_key_error("weight").model_copy(update={"recipes": RecipePolicy(value_defaults={"weight": 0.5})})
+
+    assert (
+        patched("missing_key", 'def actions(x):\n    return x["weight"]\n', request).count('.get("weight", 0.5)') == 1
+    )
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -138,6 +146,41 @@ NONE = "'NoneType' object has no attribute 'name'"
             1,
             id="number",
         ),
+        pytest.param(
+            "def f(user):\n    who = user.name\n    if user:\n        user.seen = 1\n    return who + user.team\n",
+            failing("AttributeError", NONE, name="none", team="!"),
+            "f(None)",
+            "none!",
+            id="again on a later line",
+        ),
+        pytest.param(
+            "def f(found):\n    return [found['name'], found['id']]\n",
+            failing("TypeError", "'NoneType' object is not subscriptable", name="?", id=0),
+            "f(None)",
+            ["?", 0],
+            id="twice on the line",
+        ),
+        pytest.param(
+            "def f(xs):\n    return {'at': xs[0]['at']}\n",
+            failing("IndexError", "list index out of range", at=""),
+            "f([])",
+            {"at": ""},
+            id="more is read of it",
+        ),
+        pytest.param(
+            "def f(xs, i):\n    runner = xs[i]['runner']\n    return runner\n",
+            failing("IndexError", "list index out of range", runner="nobody"),
+            "[f([{'runner': 'a'}, {'runner': 'b'}], i) for i in (0, 1, 2, -2, -3)]",
+            ["a", "b", "nobody", "a", "nobody"],
+            id="index in a variable",
+        ),
+        pytest.param(
+            "def f(row):\n    degrees = float(row[int(row[0])])\n    return degrees\n",
+            failing("ValueError", "could not convert string to float: 'warm'", degrees=-1.0),
+            "f(['1', 'warm'])",
+            -1.0,
+            id="the message tells which conversion",
+        ),
     ],
 )
 def test_policy_gives_the_value_that_is_missing(source: str, request_: PatchRequest, call: str, answer: object) -> None:
@@ -162,9 +205,25 @@ def test_values_that_are_there_are_kept() -> None:
         ("def f(u):\n    return u().name\n", failing("AttributeError", NONE, name="x"), "evaluated twice"),
         ("def f(u):\n    u.name = 1\n", failing("AttributeError", NONE, name="x"), "more is done"),
         ("def f(u):\n    return u.name\n", failing("OSError", "no", name="x"), "no missing value"),
+        (
+            "def f(u):\n    x = u.name\n    return x, u.team\n",
+            failing("AttributeError", NONE, name="x"),
+            "no value for team",
+        ),
+        ("def f(xs):\n    return xs[0].pop()\n", failing("IndexError", "list index out of range", f=1), "more is done"),
         ("def f(u):\n    return g(int(u))\n", failing("ValueError", "invalid literal for int()", u=1), "by itself"),
     ],
-    ids=["no policy", "other line", "two", "computed", "store", "other error", "in a call"],
+    ids=[
+        "no policy",
+        "other line",
+        "two",
+        "computed",
+        "store",
+        "other error",
+        "no value for the next",
+        "a call of it",
+        "in a call",
+    ],
 )
 def test_missing_value_refuses(source: str, request_: PatchRequest, reason: str) -> None:
     assert reason in refused("missing_value", source, request_)
