@@ -15,7 +15,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 Health = Literal["healthy", "degraded", "unhealthy"]
 
 CLOUDWATCH_STEPS = frozenset({"collect_telemetry", "freeze_baseline", "monitor", "stream_telemetry"})
-LLM_STEPS = frozenset({"generate"})
+LLM_STEPS = frozenset({"generate", "draft_component"})
 EVOLUTION_LEVELS = {
     0: "observes: finds and ranks opportunities, changes nothing",
     1: "proves: also makes patches and takes them through the gate, deploys nothing",

@@ -1,6 +1,8 @@
 """A call that fails now and then and may be repeated is tried a few times, where the policy says so."""
 
 import builtins
+import http.client
+import urllib.error
 from collections.abc import Callable
 
 import libcst as cst
@@ -29,7 +31,7 @@ class BoundedRetry:
         listed = {
             name: rule
             for name, rule in request.recipes.retry_calls.items()
-            if not error or any(error == each.rpartition(".")[2] for each in rule.errors)
+            if not error or any(each.rpartition(".")[2] in _kinds_of(error) for each in rule.errors)
         }
         if not listed:
             return Refusal(reason=f"the policy lists no call that may be repeated after {error or 'an error'}")
@@ -40,6 +42,15 @@ class BoundedRetry:
             nothing="no call that the policy lists as one that may be repeated",
             effect=effect_of(request, "errors_gone"),
         )
+
+
+def _kinds_of(error: str) -> frozenset[str]:
+    """The error's name and, where the standard library has it, those of the errors it is one of."""
+    for module in (builtins, http.client, urllib.error):
+        found = getattr(module, error, None)
+        if isinstance(found, type) and issubclass(found, Exception):
+            return frozenset(each.__name__ for each in found.__mro__) - {"object", "BaseException", "Exception"}
+    return frozenset({error})
 
 
 class _Rule(PlannedRule):

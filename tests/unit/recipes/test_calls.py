@@ -307,6 +307,11 @@ def test_policy_lets_a_call_be_repeated(body: str) -> None:
         space["f"](7)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("error", ["ConnectionResetError", "http.client.RemoteDisconnected", "BrokenPipeError"])
+def test_error_that_is_one_of_the_policys_is_repeated(error: str) -> None:
+    patched("bounded_retry", FLAKY + "def f(u):\n    return fetch(u)\n", failing(error=error))
+
+
 @pytest.mark.parametrize(
     ("body", "request_"),
     [

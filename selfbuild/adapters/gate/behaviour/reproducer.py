@@ -7,7 +7,9 @@ at a time and guided by the error's type, message and log samples, until the bas
 import ast
 import asyncio
 import base64
+import builtins
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -192,11 +194,12 @@ async def _ask(
     sandbox: Sandbox, versions: Versions, plan: Mapping[str, Any], *, new: bool = False
 ) -> dict[str, Mapping[str, Any]] | str:
     """What came of each case, in their order, or why there is no answer."""
+    control = _control(plan)
     answer: Answer = await run_program(
         sandbox,
         "reproduce",
         tree=versions.patched_tree if new else versions.base_tree,
-        plan=plan,
+        plan={**plan, "control": control},
         python=versions.python,
         limits=_LIMITS,
     )
@@ -206,7 +209,27 @@ async def _ask(
         if not isinstance(name, str) or not isinstance(inner, dict) or name in found:
             return str(part.get("problem", "it answered in another form than asked"))[:_SHOWN]
         found[name] = inner
-    return answer.problem if answer.problem is not None else found
+    if answer.problem is not None:
+        return answer.problem
+    known = found.pop(control["name"], {})
+    if known.get("raised") != control["kind"] or control["message"] not in str(known.get("message")):
+        return "a call whose end is known ended otherwise: the answer is forged"
+    return found
+
+
+def _control(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A call among the others that raises a like error with a text which nobody else knows."""
+    kind = plan["hints"]["error_type"]
+    made = getattr(builtins, kind, None)
+    usual = isinstance(made, type) and issubclass(made, Exception) and not issubclass(made, UnicodeError)
+    word = secrets.token_hex(8)
+    count = len(plan["only"]) if plan["only"] else 1
+    return {
+        "name": f"control {word}",
+        "kind": kind if usual else "ValueError",
+        "message": word,
+        "place": secrets.randbelow(count + 1),
+    }
 
 
 def _function(versions: Versions, report: Report) -> FunctionRef | None:

@@ -10,8 +10,11 @@ class Channel:
     """Takes standard output away from the application: what it prints goes to standard error."""
 
     def __init__(self, folder: str) -> None:
-        with open(os.path.join(folder, "plan.json"), encoding="utf-8") as file:
+        path = os.path.join(folder, "plan.json")
+        with open(path, encoding="utf-8") as file:
             self.plan: dict[str, Any] = json.load(file)
+        # The application runs next: it should not find the word there.
+        os.remove(path)
         self._out = os.dup(1)
         os.dup2(2, 1)
         # References of our own: the application may replace what the modules hold.

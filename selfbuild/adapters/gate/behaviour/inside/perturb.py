@@ -16,6 +16,7 @@ _DEPTH = 6
 _PLACES = 120
 _QUOTED = re.compile(r"'([^']{0,80})'|\"([^\"]{0,80})\"")
 _MALFORMED = ("", "abc", " ", "1.5", "12x", "none", "\u00e9\ud83d")
+_MALFORMED_BYTES = (b"\xff", b"\xc3", b"")
 _GENERIC: tuple[Any, ...] = (None, "", 0, [], {}, -1)
 
 
@@ -80,6 +81,7 @@ def _likely(places: list[tuple[Path, Any]], hints: dict[str, Any]) -> Iterator[t
     if kind in ("ValueError", "JSONDecodeError", "UnicodeDecodeError", "UnicodeEncodeError", "InvalidOperation"):
         quoted = tuple(first or second for first, second in _QUOTED.findall(message))
         yield from _set_scalars(places, (*quoted, *_MALFORMED))
+        yield from _set_bytes(places)
     if kind == "IndexError":
         yield from _set_scalars(places, ("", "x", 99, -99))
 
@@ -129,6 +131,13 @@ def _set_scalars(places: list[tuple[Path, Any]], values: tuple[Any, ...]) -> Ite
         for path, value in places:
             if isinstance(value, (str, int, float)) and (type(value) is not type(each) or value != each):
                 yield f"{_text(path)} as {each!r:.40}", _setter(path, each)
+
+
+def _set_bytes(places: list[tuple[Path, Any]]) -> Iterator[tuple[str, Change]]:
+    for each in _MALFORMED_BYTES:
+        for path, value in places:
+            if isinstance(value, bytes) and value != each:
+                yield f"{_text(path)} as {each!r}", _setter(path, each)
 
 
 def _text(path: Path) -> str:
