@@ -1,6 +1,6 @@
 """How well tests and the comparison of behaviour tell right patches from wrong ones, on small classic programs.
 
-Run by `python -m benchmarks.gate_pairs [--pairs 44] [--mutants 5]`. Each file of `gate_pairs` holds a program, its
+Run by `python -m benchmarks.gate_pairs [--pairs 44] [--mutants 5]`. Each file of `gate_programs` holds a program, its
 tests, and one fault by which it becomes the buggy version. Three questions are asked of each:
 
 - fix: from buggy to correct, with the tests that pass on the buggy version as the suite and the others as the
@@ -77,7 +77,7 @@ class Judged:
 def read_pairs(count: int | None = None) -> list[Pair]:
     """The first so many, by name."""
     pairs = []
-    for file in sorted((ROOT / "benchmarks" / "gate_pairs").glob("*.txt"))[:count]:
+    for file in sorted((ROOT / "benchmarks" / "gate_programs").glob("*.txt"))[:count]:
         _, *parts = _SECTION.split(file.read_text(encoding="utf-8"))
         found = dict(zip(parts[::2], parts[1::2], strict=True))
         buggy = found["source"].replace(found["search"].rstrip("\n"), found["replace"].rstrip("\n"))

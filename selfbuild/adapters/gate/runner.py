@@ -46,7 +46,7 @@ class _Case:
     @property
     def versions(self) -> Versions:
         """What differs, for those who run both."""
-        new = dict(self.guarded.files)
+        new, policy = dict(self.guarded.files), self.application.recipes
         return Versions(
             self.base_tree,
             self.workspace.patched_tree,
@@ -54,6 +54,7 @@ class _Case:
             new,
             self.python,
             tuple(self.application.repository.test_command),
+            frozenset(name.rpartition(".")[2] for name in (*policy.staleness_s, *policy.pure_functions)),
         )
 
 

@@ -161,6 +161,7 @@ def _asked(function: FunctionRef, inputs: Inputs, calls: RecordedCalls, versions
         "name": function.qualified_name,
         "kind": function.kind,
         "recorded": [base64.b64encode(call.arguments).decode() for call in calls.of(function)],
+        "shared": function.qualified_name.rpartition(".")[2] in versions.kept_answers,
         "varied": _VARIED,
         "generated": [each.described() for each in made],
         "hidden": sorted(added_attributes(old, new)),

@@ -21,6 +21,8 @@ class Versions:
     python: str
     """The application's interpreter."""
     test_command: tuple[str, ...]
+    kept_answers: frozenset[str] = frozenset()
+    """Functions whose callers change no answer, as the application's policy says: their answers may be shared."""
 
     @cached_property
     def functions(self) -> tuple[FunctionRef, ...]:

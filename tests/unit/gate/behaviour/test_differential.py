@@ -1,5 +1,6 @@
 """What a patch that must not change behaviour changes is found; what it only writes otherwise is not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -319,3 +320,22 @@ async def test_forged_answer_is_refused(real: Sandbox, tmp_path: Path, text: str
     outcome = await differential(real, versions(tmp_path, GOOD, text), calls=None)
 
     assert outcome.verdict is CheckVerdict.FAILED, outcome
+
+
+@pytest.mark.parametrize(
+    ("kept", "verdict"),
+    [
+        pytest.param(frozenset(), CheckVerdict.FAILED, id="callers may change it"),
+        pytest.param(frozenset({"load"}), CheckVerdict.PASSED, id="policy says they do not"),
+    ],
+)
+async def test_shared_answer_is_allowed_by_policy_alone(
+    real: Sandbox, tmp_path: Path, kept: frozenset[str], verdict: CheckVerdict
+) -> None:
+    old = "def load():\n    return {'a': [1]}\n"
+    new = "from functools import lru_cache\n@lru_cache(maxsize=1)\ndef _load():\n    return {'a': [1]}\n"
+    given = versions(tmp_path, old, f"{new}def load():\n    return _load()\n")
+
+    outcome = await differential(real, replace(given, kept_answers=kept), calls=None)
+
+    assert outcome.verdict is verdict, outcome

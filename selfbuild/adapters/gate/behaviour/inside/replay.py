@@ -81,7 +81,7 @@ class Replay:
         result = self._step("first", steps, args, kwargs)
         if "first" in steps and steps["first"].startswith("stopped"):
             return steps
-        if self._spoils(result):
+        if not self._function["shared"] and self._spoils(result):
             steps["arguments after the result was changed"] = self._canonical.text((args, kwargs))
         again, named, before = make()
         self._prepare(again, before)
