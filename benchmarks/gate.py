@@ -13,14 +13,19 @@ from pathlib import Path
 
 from benchmarks.machine import describe
 from selfbuild.adapters.gate import GateRunner
+from selfbuild.adapters.gate.workspace import list_tree, read_sources
 from selfbuild.adapters.sandbox import find_sandbox
 from selfbuild.domain.applications import Application, ProcessTarget, RepositoryConfig, TelemetryConfig
 from selfbuild.domain.base import CodeLocation
 from selfbuild.domain.insights import Insight, InsightType
-from selfbuild.domain.patches import Edit, GateReport, Patch
+from selfbuild.domain.patches import CheckName, Edit, GateReport, Patch
+from selfbuild.gate import guard
+from selfbuild.ports import Sandbox, SandboxLimits
 from tests.fakes.values import an_insight
 
 FILES = 20
+STARTS = 30
+GUARDS = 100
 MODULE = '''"""Part {n} of a shop."""
 
 from collections.abc import Mapping, Sequence
@@ -115,6 +120,28 @@ async def measure(runs: int) -> None:
             show(name, reports)
     finally:
         gate.close()
+    await overheads(sandbox)
+
+
+async def overheads(sandbox: Sandbox) -> None:
+    """What each start of the sandbox and each run of the guard costs."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        write(tree, 0)
+        starts = []
+        for _ in range(STARTS):
+            started = time.perf_counter()
+            await sandbox.run(["/bin/true"], tree=tree, limits=SandboxLimits())
+            starts.append((time.perf_counter() - started) * 1000)
+        listing = list_tree(tree)
+        old = read_sources(tree, ("shop/part_7.py",), listing)
+        guards = []
+        for _ in range(GUARDS):
+            started = time.perf_counter()
+            guard(FASTER, old, shown=tuple(old), target_symbols={}, regular_files=listing.files, links=listing.links)
+            guards.append((time.perf_counter() - started) * 1000)
+    print(f"\nsandbox: median of {STARTS} starts with a copy of the tree {statistics.median(starts):.0f} ms")
+    print(f"guard: median of {GUARDS} {statistics.median(guards):.2f} ms")
 
 
 def write(tree: Path, run: int) -> None:
@@ -161,6 +188,9 @@ def show(name: str, reports: list[tuple[float, GateReport]]) -> None:
     last = reports[-1][1]
     print(f"\n{name}: {last.verdict}, quality {last.quality_score:.2f}, {last.message}")
     print(f"  first run {cold:.1f} s; then median {statistics.median(warm):.1f} s ({min(warm):.1f} to {max(warm):.1f})")
+    suite_ms = sum(check.duration_ms for check in last.checks if check.name == CheckName.TESTS)
+    ratio = statistics.median(warm) * 1000 / max(suite_ms, 1)
+    print(f"  {ratio:.1f} times the application's tests on base and patch, side by side ({suite_ms:.0f} ms)")
     for check in last.checks:
         if check.duration_ms >= 1:
             print(
