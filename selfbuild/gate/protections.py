@@ -14,6 +14,8 @@ _ACCESS = re.compile(
     r"|privileges?|entitlements?)(_|$)"
 )
 """Names that decide who may do what."""
+_AUTHOR = re.compile(r"authors?(?!i)")
+"""Who wrote something, which is no question of who may do it."""
 _ASKING = re.compile(
     r"auth(?!or(?!i))|permission|allow|verif|compare_digest|is_admin|has_role|may_|can_", re.IGNORECASE
 )
@@ -60,7 +62,7 @@ def _node_facts(node: ast.AST, names: Names) -> Iterator[str]:
     elif isinstance(node, ast.Call):
         dotted = names.dotted(node.func) or (node.func.attr if isinstance(node.func, ast.Attribute) else "")
         last = dotted.rpartition(".")[2]
-        if any(part in last.casefold() for part in PROTECTIVE):
+        if any(part in _AUTHOR.sub("", last.casefold()) for part in PROTECTIVE):
             yield f"a call of {last}"
         yield from (f"the argument {word.arg}=" for word in node.keywords if word.arg in PROTECTIVE_KEYWORDS)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _WHERE.search(node.value):

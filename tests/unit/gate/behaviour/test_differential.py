@@ -339,3 +339,26 @@ async def test_shared_answer_is_allowed_by_policy_alone(
     outcome = await differential(real, replace(given, kept_answers=kept), calls=None)
 
     assert outcome.verdict is verdict, outcome
+
+
+async def test_answer_that_depends_on_the_second_is_not_held_against_the_patch(real: Sandbox, tmp_path: Path) -> None:
+    # Both runs of the base fall into one period; the patched version waits for the next one.
+    old = "import time\ndef stamp(name: str) -> str:\n    return f'{name} {int(time.time())}'\n"
+    new = "import time\ndef stamp(name: str) -> str:\n    return f'{name} {int(time.time() + 1)}'\n"
+
+    outcome = await differential(real, versions(tmp_path, old, new), calls=None)
+
+    assert outcome.verdict is CheckVerdict.SKIPPED, outcome
+    assert "does not do the same twice" in (outcome.remedy or "")
+
+
+async def test_call_that_needs_the_network_says_nothing(real: Sandbox, tmp_path: Path) -> None:
+    old = (
+        "import urllib.request\ndef page(host: str) -> bytes:\n"
+        "    return urllib.request.urlopen('http://' + host).read()\n"
+    )
+    new = old.replace("urlopen('http://' + host)", "urlopen(f'http://{host}', timeout=3)")
+
+    outcome = await differential(real, versions(tmp_path, old, new), calls=None)
+
+    assert outcome.verdict is CheckVerdict.SKIPPED, outcome
