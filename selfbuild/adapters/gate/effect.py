@@ -72,7 +72,8 @@ class _Behaviour:
         faults = await measured(CheckName.MUTANTS, self._tool, self._mutate)
         # Without a line that can be given a fault there is nothing the checks could miss.
         weak = _unless_passed(faults) if self._faults else ()
-        return Effect((compared, faults, speed), unshown=(*_unless_passed(compared), *weak))
+        doubt = _unless_passed(speed) if speed.place is not None else ()
+        return Effect((compared, faults, speed), unshown=(*_unless_passed(compared), *weak, *doubt))
 
     async def _compare(self) -> Outcome:
         self._compared = await differences(self._sandbox, self._versions, calls=self._calls)
